@@ -4,8 +4,8 @@
 .PHONY: help run test test-slow benchmark lint format messages lock clean environment
 
 bin := .venv/bin
+pytest := sh .ci/test
 # Two workers: tests share the machine's cores with the threads of the runs that they start.
-pytest := QT_QPA_PLATFORM=offscreen $(bin)/pytest
 parallel := -n 2 --dist loadfile --benchmark-disable
 
 help: ## list these commands
