@@ -1,0 +1,5 @@
+"""The data sets: one file a kind, with scaling and splitting shared by all. A new one is a new file here."""
+
+from ..registry import discover
+
+discover(__name__, __path__)

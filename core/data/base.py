@@ -1,0 +1,186 @@
+"""A data set hands out samples and targets; how it is scaled and split is the same for all kinds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine import random
+from ..errors import InputError
+from ..fields import Kind, about
+from ..registry import Registry
+from ..text import N_, _
+from .scaling import SCALINGS, Fitted
+
+
+class Samples(msgspec.Struct, frozen=True):
+    """What a data set holds, before scaling and splitting.
+
+    x        (samples, *shape) float64
+    y        (samples,) int64: the class of every sample
+    classes  names of the classes, marked for translation where they are words
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+
+class Data(msgspec.Struct, frozen=True):
+    """A data set ready to train on: scaled, split, in the order of the split.
+
+    x_train, x_validation, x_test    (samples, *shape) float64
+    y_train, y_validation, y_test    (samples,) int64 classes; those of the training samples with label noise
+    t_train, t_validation, t_test    (samples, targets) float64, one-hot
+    classes                          names of the classes, marked for translation where they are words
+    scale                            what was done to the inputs; `scale.undo(x)` gives them back for pictures and axes
+    """
+
+    x_train: NDArray[np.float64]
+    y_train: NDArray[np.int64]
+    t_train: NDArray[np.float64]
+    x_validation: NDArray[np.float64]
+    y_validation: NDArray[np.int64]
+    t_validation: NDArray[np.float64]
+    x_test: NDArray[np.float64]
+    y_test: NDArray[np.int64]
+    t_test: NDArray[np.float64]
+    classes: tuple[str, ...]
+    scale: Fitted
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return tuple(self.x_train.shape[1:])
+
+    @property
+    def targets(self) -> int:
+        """Numbers that the network must put out for one sample."""
+        return int(self.t_train.shape[1])
+
+
+class DataSet(Kind, frozen=True, kw_only=True):
+    """Where the samples come from."""
+
+    registry: ClassVar[Registry[type[DataSet]]] = Registry(N_("data set"), "layerscope.core.data")
+
+    scaling: Annotated[
+        str,
+        about(
+            N_("scaling"),
+            N_("Brings the inputs into a range that suits training; measured on the training samples only."),
+            choices=SCALINGS,
+        ),
+    ] = "standardize"
+    validation: Annotated[
+        float,
+        about(
+            N_("validation share"),
+            N_("Share of the samples kept aside to check the network while it trains."),
+            minimum=0.0,
+            maximum=0.9,
+        ),
+    ] = 0.2
+    test: Annotated[
+        float,
+        about(N_("test share"), N_("Share of the samples kept aside to the very end."), minimum=0.0, maximum=0.9),
+    ] = 0.0
+    label_noise: Annotated[
+        float,
+        about(
+            N_("label noise"),
+            N_("Share of the training samples whose class is replaced by a random other one."),
+            minimum=0.0,
+            maximum=1.0,
+        ),
+    ] = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.validation + self.test >= 1.0:
+            raise InputError(
+                _(
+                    "validation share {validation:g} and test share {test:g} leave nothing to train on; lower one"
+                ).format(validation=self.validation, test=self.test),
+                "validation",
+            )
+
+    def collect(self, seed: int, folder: Path | None) -> Samples:
+        """All samples. Toys draw them from the seed, files are read relative to `folder`.
+
+        InputError when they cannot be had.
+        """
+        raise NotImplementedError
+
+    def outline(self) -> tuple[tuple[int, ...], int]:
+        """(shape of one sample, number of classes) without making or reading the samples, where that is possible."""
+        raise NotImplementedError
+
+    def load(self, seed: int, folder: Path | None = None) -> Data:
+        """The samples, with label noise, split and scaled; the same seed gives the same bits."""
+        from .splits import prepare
+
+        return prepare(self, self.collect(seed, folder), seed)
+
+
+class Toy(DataSet, frozen=True, kw_only=True):
+    """Points in the plane, drawn from a formula: one can see the whole problem, and what the network makes of it.
+
+    All toys lie within about one unit around the origin, so the same noise means the same blur in all of them. Where on
+    its curve a sample lies depends on the seed and its number only: more samples add to those that were there, and more
+    noise pushes the same points further in the same direction.
+    """
+
+    samples: Annotated[
+        int,
+        about(
+            N_("samples"),
+            N_("Points in all, shared evenly among the classes."),
+            unit=N_("samples"),
+            minimum=10,
+            maximum=100_000,
+            scale="log",
+        ),
+    ] = 400
+    noise: Annotated[
+        float,
+        about(
+            N_("noise"),
+            N_("Standard deviation of the normal noise on both coordinates; the whole picture is about 2 wide."),
+            minimum=0.0,
+            maximum=2.0,
+        ),
+    ] = 0.1
+
+    def names(self) -> tuple[str, ...]:
+        """Names of the classes, marked for translation where they are words."""
+        raise NotImplementedError
+
+    def ideal(self, number: NDArray[np.int64], y: NDArray[np.int64], u: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Points (samples, 2) without noise.
+
+        number   (samples,) number of each sample among those of its class
+        y        (samples,) its class
+        u        (samples,) uniform draw between 0 and 1: where on the curve it lies
+        """
+        raise NotImplementedError
+
+    def outline(self) -> tuple[tuple[int, ...], int]:
+        return (2,), len(self.names())
+
+    def collect(self, seed: int, folder: Path | None) -> Samples:
+        classes = len(self.names())
+        numbers = np.arange(self.samples, dtype=np.int64)
+        y = numbers % classes
+        u = random.uniform(random.key(seed, "data", "place"), self.samples)
+        blur = random.normal(random.key(seed, "data", "noise"), 2 * self.samples).reshape(-1, 2)
+        return Samples(plain(self.ideal(numbers // classes, y, u) + self.noise * blur), y, self.names())
+
+
+def plain(array: Any) -> NDArray[np.float64]:
+    """A contiguous float64 array."""
+    return np.ascontiguousarray(array, dtype=np.float64)
