@@ -1,0 +1,442 @@
+"""An activation function bends the signal; without it, many layers could do no more than one.
+
+Each entry has the function and its slope twice: for the engine (a kernel forward, a kernel backward) and in plain NumPy, slow
+and obvious, for the theory and as the reference that the kernels are tested against. Definitions are those of torch.nn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .engine.elementary import erf, exp, log1p_exp, sigmoid_of, tanh
+from .engine.kernel import device, kernel
+from .engine.layout import ROWS
+from .engine.memory import block
+from .registry import Registry
+from .text import N_
+
+Array = NDArray[np.float64]
+INFINITY = math.inf
+
+ALPHA = 1.6732632423543772848170429916717  # Klambauer et al. 2017: the fixed point at mean 0, variance 1
+LAMBDA = 1.0507009873554804934193349852946
+ROOT_HALF = math.sqrt(0.5)
+DENSITY = 1.0 / math.sqrt(2.0 * math.pi)
+
+
+@dataclass(frozen=True)
+class Activation:
+    """One activation function.
+
+    forward, backward   kernels; row: x, y, dx, dy, width, parameter in hyper
+    value, slope        the same in NumPy: of x and the parameter
+    parameter           the field of the activation layer that the function uses ("slope", "alpha"), or ""
+    saturation          outputs at or beyond these count as saturated; infinite where there is no bound
+    kinks               where the slope jumps: the gradient check stays away, the quadrature splits
+    """
+
+    label: str
+    forward: Callable[..., None]
+    backward: Callable[..., None]
+    value: Callable[[Array, float], Array]
+    slope: Callable[[Array, float], Array]
+    parameter: str = ""
+    saturation: tuple[float, float] = (-INFINITY, INFINITY)
+    kinks: tuple[float, ...] = field(default=())
+
+
+ACTIVATIONS: Registry[Activation] = Registry("activation function")
+
+
+def _add(name: str, **parts: Any) -> None:
+    ACTIVATIONS.add(name)(Activation(**parts))
+
+
+@device
+def forward_operands(row, arena, context):  # type: ignore[no-untyped-def]
+    """x and y of an elementwise row."""
+    count = context[ROWS] * row[5]
+    return block(arena, row[1], count), block(arena, row[2], count)
+
+
+@device
+def backward_operands(row, arena, context):  # type: ignore[no-untyped-def]
+    """x, y, dx and dy of an elementwise row."""
+    count = context[ROWS] * row[5]
+    return block(arena, row[1], count), block(arena, row[2], count), block(arena, row[3], count), block(arena, row[4], count)
+
+
+def _sigmoid(x: Array) -> Array:
+    from scipy.special import expit
+
+    return np.asarray(expit(x))
+
+
+def _normal_cdf(x: Array) -> Array:
+    from scipy.special import ndtr
+
+    return np.asarray(ndtr(x))
+
+
+def _density(x: Array) -> Array:
+    return np.asarray(DENSITY * np.exp(-0.5 * x * x))
+
+
+# --- identity
+
+
+@kernel
+def identity_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    x, y = forward_operands(row, arena, context)
+    for i in range(x.size):
+        y[i] = x[i]
+
+
+@kernel
+def identity_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    x, y, dx, dy = backward_operands(row, arena, context)
+    for i in range(x.size):
+        dx[i] = dy[i]
+
+
+_add(
+    "identity",
+    label=N_("Identity"),
+    forward=identity_forward,
+    backward=identity_backward,
+    value=lambda x, p: x,
+    slope=lambda x, p: np.ones_like(x),
+)
+
+# --- sigmoid
+
+
+@kernel
+def sigmoid_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    x, y = forward_operands(row, arena, context)
+    for i in range(x.size):
+        y[i] = sigmoid_of(x[i])
+
+
+@kernel
+def sigmoid_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    x, y, dx, dy = backward_operands(row, arena, context)
+    one = x.dtype.type(1)
+    for i in range(x.size):
+        dx[i] = dy[i] * (y[i] * (one - y[i]))
+
+
+_add(
+    "sigmoid",
+    label=N_("Sigmoid"),
+    forward=sigmoid_forward,
+    backward=sigmoid_backward,
+    value=lambda x, p: _sigmoid(x),
+    slope=lambda x, p: _sigmoid(x) * _sigmoid(-x),
+    saturation=(0.015, 0.985),  # sigmoid(x) = (1 + tanh(x/2)) / 2: the same inputs/2 as tanh's 0.97
+)
+
+# --- tanh
+
+
+@kernel
+def tanh_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    x, y = forward_operands(row, arena, context)
+    for i in range(x.size):
+        y[i] = tanh(x[i])
+
+
+@kernel
+def tanh_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    x, y, dx, dy = backward_operands(row, arena, context)
+    one = x.dtype.type(1)
+    for i in range(x.size):
+        dx[i] = dy[i] * (one - y[i] * y[i])
+
+
+_add(
+    "tanh",
+    label=N_("Tanh"),
+    forward=tanh_forward,
+    backward=tanh_backward,
+    value=lambda x, p: np.tanh(x),
+    slope=lambda x, p: 1.0 - np.tanh(x) ** 2,
+    saturation=(-0.97, 0.97),  # the threshold of Karpathy's "makemore" lecture 3: slope below 0.06
+)
+
+# --- relu
+
+
+@kernel
+def relu_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    x, y = forward_operands(row, arena, context)
+    zero = x.dtype.type(0)
+    for i in range(x.size):
+        y[i] = zero if x[i] <= zero else x[i]  # a NaN is not <= 0 and passes through
+
+
+@kernel
+def relu_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    x, y, dx, dy = backward_operands(row, arena, context)
+    zero = x.dtype.type(0)
+    for i in range(x.size):
+        dx[i] = zero if x[i] <= zero else dy[i]
+
+
+_add(
+    "relu",
+    label=N_("ReLU"),
+    forward=relu_forward,
+    backward=relu_backward,
+    value=lambda x, p: np.where(x <= 0, 0.0, x),
+    slope=lambda x, p: np.where(x <= 0, 0.0, 1.0),
+    kinks=(0.0,),
+)
+
+# --- leaky relu
+
+
+@kernel
+def leaky_relu_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    x, y = forward_operands(row, arena, context)
+    zero, slope = x.dtype.type(0), x.dtype.type(hyper[row[6]])
+    for i in range(x.size):
+        y[i] = slope * x[i] if x[i] <= zero else x[i]
+
+
+@kernel
+def leaky_relu_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    x, y, dx, dy = backward_operands(row, arena, context)
+    zero, slope = x.dtype.type(0), x.dtype.type(hyper[row[6]])
+    for i in range(x.size):
+        dx[i] = slope * dy[i] if x[i] <= zero else dy[i]
+
+
+_add(
+    "leaky_relu",
+    label=N_("Leaky ReLU"),
+    forward=leaky_relu_forward,
+    backward=leaky_relu_backward,
+    value=lambda x, p: np.where(x <= 0, p * x, x),
+    slope=lambda x, p: np.where(x <= 0, p, 1.0),
+    parameter="slope",
+    kinks=(0.0,),
+)
+
+# --- elu
+
+
+@kernel
+def elu_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    x, y = forward_operands(row, arena, context)
+    real = x.dtype.type
+    zero, one, alpha = real(0), real(1), real(hyper[row[6]])
+    for i in range(x.size):
+        below = zero if x[i] > zero else x[i]  # keeps exp from overflowing on the side that does not use it
+        y[i] = x[i] if x[i] > zero else alpha * (exp(below) - one)
+
+
+@kernel
+def elu_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    x, y, dx, dy = backward_operands(row, arena, context)
+    real = x.dtype.type
+    zero, alpha = real(0), real(hyper[row[6]])
+    for i in range(x.size):
+        dx[i] = dy[i] if x[i] > zero else dy[i] * (y[i] + alpha)
+
+
+_add(
+    "elu",
+    label=N_("ELU"),
+    forward=elu_forward,
+    backward=elu_backward,
+    value=lambda x, p: np.where(x > 0, x, p * np.expm1(np.minimum(x, 0.0))),
+    slope=lambda x, p: np.where(x > 0, 1.0, p * np.exp(np.minimum(x, 0.0))),
+    parameter="alpha",
+    kinks=(0.0,),
+)
+
+# --- selu
+
+
+@kernel
+def selu_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    x, y = forward_operands(row, arena, context)
+    real = x.dtype.type
+    zero, one, scale, low = real(0), real(1), real(LAMBDA), real(LAMBDA * ALPHA)
+    for i in range(x.size):
+        below = zero if x[i] > zero else x[i]
+        y[i] = scale * x[i] if x[i] > zero else low * (exp(below) - one)
+
+
+@kernel
+def selu_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    x, y, dx, dy = backward_operands(row, arena, context)
+    real = x.dtype.type
+    zero, scale, low = real(0), real(LAMBDA), real(LAMBDA * ALPHA)
+    for i in range(x.size):
+        dx[i] = dy[i] * scale if x[i] > zero else dy[i] * (y[i] + low)
+
+
+_add(
+    "selu",
+    label=N_("SELU"),
+    forward=selu_forward,
+    backward=selu_backward,
+    value=lambda x, p: LAMBDA * np.where(x > 0, x, ALPHA * np.expm1(np.minimum(x, 0.0))),
+    slope=lambda x, p: LAMBDA * np.where(x > 0, 1.0, ALPHA * np.exp(np.minimum(x, 0.0))),
+    kinks=(0.0,),
+)
+
+# --- gelu
+
+
+@kernel
+def gelu_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    x, y = forward_operands(row, arena, context)
+    real = x.dtype.type
+    half, one, root_half = real(0.5), real(1), real(ROOT_HALF)
+    for i in range(x.size):
+        y[i] = x[i] * (half * (one + erf(x[i] * root_half)))
+
+
+@kernel
+def gelu_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    x, y, dx, dy = backward_operands(row, arena, context)
+    real = x.dtype.type
+    half, one, root_half, density = real(0.5), real(1), real(ROOT_HALF), real(DENSITY)
+    for i in range(x.size):
+        share = half * (one + erf(x[i] * root_half))
+        dx[i] = dy[i] * (share + x[i] * (density * exp(-half * x[i] * x[i])))
+
+
+_add(
+    "gelu",
+    label=N_("GELU"),
+    forward=gelu_forward,
+    backward=gelu_backward,
+    value=lambda x, p: x * _normal_cdf(x),
+    slope=lambda x, p: _normal_cdf(x) + x * _density(x),
+)
+
+# --- silu
+
+
+@kernel
+def silu_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    x, y = forward_operands(row, arena, context)
+    for i in range(x.size):
+        y[i] = x[i] * sigmoid_of(x[i])
+
+
+@kernel
+def silu_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    x, y, dx, dy = backward_operands(row, arena, context)
+    one = x.dtype.type(1)
+    for i in range(x.size):
+        s = sigmoid_of(x[i])
+        dx[i] = dy[i] * (s * (one + x[i] * (one - s)))
+
+
+_add(
+    "silu",
+    label=N_("SiLU"),
+    forward=silu_forward,
+    backward=silu_backward,
+    value=lambda x, p: x * _sigmoid(x),
+    slope=lambda x, p: _sigmoid(x) * (1.0 + x * _sigmoid(-x)),
+)
+
+# --- softplus
+
+
+@kernel
+def softplus_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    x, y = forward_operands(row, arena, context)
+    for i in range(x.size):
+        y[i] = log1p_exp(x[i])
+
+
+@kernel
+def softplus_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    x, y, dx, dy = backward_operands(row, arena, context)
+    for i in range(x.size):
+        dx[i] = dy[i] * sigmoid_of(x[i])
+
+
+_add(
+    "softplus",
+    label=N_("Softplus"),
+    forward=softplus_forward,
+    backward=softplus_backward,
+    value=lambda x, p: np.logaddexp(0.0, x),
+    slope=lambda x, p: _sigmoid(x),
+)
+
+# --- softsign
+
+
+@kernel
+def softsign_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    x, y = forward_operands(row, arena, context)
+    one = x.dtype.type(1)
+    for i in range(x.size):
+        y[i] = x[i] / (one + abs(x[i]))
+
+
+@kernel
+def softsign_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    x, y, dx, dy = backward_operands(row, arena, context)
+    one = x.dtype.type(1)
+    for i in range(x.size):
+        spread = one + abs(x[i])
+        dx[i] = dy[i] / (spread * spread)
+
+
+_add(
+    "softsign",
+    label=N_("Softsign"),
+    forward=softsign_forward,
+    backward=softsign_backward,
+    value=lambda x, p: x / (1.0 + np.abs(x)),
+    slope=lambda x, p: 1.0 / (1.0 + np.abs(x)) ** 2,
+    saturation=(-0.97, 0.97),
+)
+
+# --- hard tanh
+
+
+@kernel
+def hard_tanh_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    x, y = forward_operands(row, arena, context)
+    one = x.dtype.type(1)
+    for i in range(x.size):
+        low = -one if x[i] < -one else x[i]
+        y[i] = one if low > one else low
+
+
+@kernel
+def hard_tanh_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    x, y, dx, dy = backward_operands(row, arena, context)
+    zero, one = x.dtype.type(0), x.dtype.type(1)
+    for i in range(x.size):
+        dx[i] = zero if abs(x[i]) >= one else dy[i]
+
+
+_add(
+    "hard_tanh",
+    label=N_("Hard tanh"),
+    forward=hard_tanh_forward,
+    backward=hard_tanh_backward,
+    value=lambda x, p: np.clip(x, -1.0, 1.0),
+    slope=lambda x, p: np.where(np.abs(x) >= 1.0, 0.0, 1.0),
+    saturation=(-1.0, 1.0),
+    kinks=(-1.0, 1.0),
+)
+

@@ -1,0 +1,160 @@
+"""Probes read the values of a layer in one pass and report a few numbers: the range of the activations, the norm of the gradient.
+
+Every probe is a kernel that only reads, so a run with probes is bit for bit the run without them. Sums are kept in float64:
+squares of gradients as small as 1e-25 vanish in float32, and those are the ones worth seeing. Minimum and maximum are taken of
+the numbers' bits, as integers that sort like the floats: a compiler turns that into vector instructions, which it must not do
+with floats, where a NaN has to be noticed.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..engine.kernel import device, kernel, intrinsic
+from ..engine.layout import CLIPPED_GRADIENT_NORM, GRADIENT_NORM, ROWS
+from ..engine.memory import block
+
+sortable_bits = intrinsic("sortable_bits")
+from_sortable_bits = intrinsic("from_sortable_bits")
+magnitude_bits = intrinsic("magnitude_bits")
+
+ACTIVATION_COLUMNS = (
+    "activation.min",
+    "activation.max",
+    "activation.mean",
+    "activation.std",
+    "activation.rms",
+    "activation.zero_fraction",
+    "activation.saturated_fraction",
+    "activation.nonfinite_fraction",
+)
+GRADIENT_COLUMNS = ("gradient.rms", "gradient.norm", "gradient.min", "gradient.max", "gradient.zero_fraction")
+WEIGHT_COLUMNS = ("weight_gradient.norm", "weight.norm", "update_ratio")
+LAYER_COLUMNS = ACTIVATION_COLUMNS + GRADIENT_COLUMNS + WEIGHT_COLUMNS
+
+
+
+@kernel
+def measure_activation(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """Range, moments and special values of a layer's output.
+
+    Row: values, width, first column, low and high saturation bound in hyper.
+    """
+    a = block(arena, row[1], context[ROWS] * row[2])
+    first = row[3]
+    low, high = a.dtype.type(hyper[row[4]]), a.dtype.type(hyper[row[5]])
+    least, most, zeros, strange = extremes(a)
+    total, squares, saturated = 0.0, 0.0, 0
+    for i in range(a.size):
+        value = np.float64(a[i])
+        total += value
+        squares += value * value
+        saturated += np.int64((a[i] <= low) | (a[i] >= high))
+    count = a.size
+    mean, square = total / count, squares / count
+    # Values that hardly differ: the difference of two sums is then mostly rounding, so it is taken of the deviations.
+    variance = square - mean * mean
+    if variance < 1e-6 * square:
+        variance = 0.0
+        for i in range(a.size):
+            deviation = np.float64(a[i]) - mean
+            variance += deviation * deviation
+        variance /= count
+    statistics[first] = least
+    statistics[first + 1] = most
+    statistics[first + 2] = mean
+    statistics[first + 3] = math.sqrt(variance)
+    statistics[first + 4] = math.sqrt(square)
+    statistics[first + 5] = zeros / count
+    statistics[first + 6] = saturated / count
+    statistics[first + 7] = strange / count
+
+
+@kernel
+def measure_gradient(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """Size and range of the gradient of the minibatch's mean loss with respect to a layer's output.
+
+    Row: gradient, width, first column.
+    """
+    g = block(arena, row[1], context[ROWS] * row[2])
+    first = row[3]
+    least, most, zeros, strange = extremes(g)
+    squares = sum_of_squares(g)
+    statistics[first] = math.sqrt(squares / g.size)
+    statistics[first + 1] = math.sqrt(squares)
+    statistics[first + 2] = least
+    statistics[first + 3] = most
+    statistics[first + 4] = zeros / g.size
+
+
+@kernel
+def begin_gradient_norm(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """The sum of squares of all parameters' gradients starts at zero."""
+    statistics[GRADIENT_NORM] = 0.0
+
+
+@kernel
+def measure_parameter_gradient(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """L2 norm of one parameter's gradient, added to the whole network's. Row: gradient, count, column or -1."""
+    squares = sum_of_squares(block(arena, row[1], row[2]))
+    statistics[GRADIENT_NORM] += squares
+    if row[3] >= 0:
+        statistics[row[3]] = math.sqrt(squares)
+
+
+@kernel
+def end_gradient_norm(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """The norm of the whole network's gradient."""
+    statistics[GRADIENT_NORM] = math.sqrt(statistics[GRADIENT_NORM])
+    statistics[CLIPPED_GRADIENT_NORM] = statistics[GRADIENT_NORM]
+
+
+@kernel
+def apply_update(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """w = w - update. Row: w, update, count."""
+    w, u = block(arena, row[1], row[3]), block(arena, row[2], row[3])
+    for i in range(w.size):
+        w[i] -= u[i]
+
+
+@kernel
+def apply_and_measure_update(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """w = w - update, with the norm of w before and the ratio of the norms of update and w. Row: w, update, count, column."""
+    w, u = block(arena, row[1], row[3]), block(arena, row[2], row[3])
+    weight, update = 0.0, 0.0
+    for i in range(w.size):
+        weight += np.float64(w[i]) * np.float64(w[i])
+        update += np.float64(u[i]) * np.float64(u[i])
+        w[i] -= u[i]
+    statistics[row[4]] = math.sqrt(weight)
+    statistics[row[4] + 1] = math.sqrt(update) / math.sqrt(weight)
+
+
+@device
+def sum_of_squares(a):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for i in range(a.size):
+        total += np.float64(a[i]) * np.float64(a[i])
+    return total
+
+
+@device
+def extremes(a):  # type: ignore[no-untyped-def]
+    """(minimum, maximum, number of zeros, number of values that are not finite); both extremes are NaN if any value is."""
+    infinite = magnitude_bits(a.dtype.type(np.inf))
+    least = sortable_bits(a[0])
+    most = least
+    zeros, strange = 0, 0
+    for i in range(a.size):
+        place, magnitude = sortable_bits(a[i]), magnitude_bits(a[i])
+        least = place if place < least else least
+        most = place if place > most else most
+        zeros += np.int64(magnitude == 0)
+        strange += np.int64(magnitude >= infinite)
+    low, high = from_sortable_bits(least), from_sortable_bits(most)
+    # A NaN sorts beyond infinity, on the side of its sign bit.
+    if low != low or high != high:
+        return np.nan, np.nan, zeros, strange
+    return np.float64(low), np.float64(high), zeros, strange

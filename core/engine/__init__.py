@@ -1,0 +1,1 @@
+"""The engine: a table of operations over flat memory. The only part of the core that imports Numba."""

@@ -1,0 +1,60 @@
+"""Machine code is kept on disk between starts, in a folder named after the sources it was made from.
+
+Numba's own cache looks only at the file of the compiled function: an edit in a function that it calls, in another file,
+would go unnoticed and old code would run (reproduced: 6.0 instead of 15.0). A folder name that is a hash of all sources of
+the core cannot be stale, and works where the program is installed read-only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import time
+from functools import cache
+from pathlib import Path
+
+CORE = Path(__file__).resolve().parent.parent
+KEPT_DAYS = 30
+
+
+@cache
+def sources_hash() -> str:
+    """Hash of every source file of the core and of the versions that shape machine code, 16 hexadecimal digits."""
+    import llvmlite
+    import numba
+
+    digest = hashlib.sha256()
+    for part in (platform.python_version(), numba.__version__, llvmlite.__version__, platform.machine()):
+        digest.update(part.encode())
+    for path in sorted(CORE.rglob("*.py")):
+        digest.update(path.relative_to(CORE).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def prepare() -> Path:
+    """Point Numba at the folder for these sources and remove folders that nobody has used for a month.
+
+    The environment variable NUMBA_CACHE_DIR wins, as everywhere in Numba. Returns the folder.
+    """
+    import numba
+    import platformdirs
+
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    root = Path(chosen) if chosen else Path(platformdirs.user_cache_dir("layerscope", False)) / "kernels"
+    folder = root / sources_hash()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)
+        oldest = time.time() - KEPT_DAYS * 86_400
+        for other in root.iterdir():
+            if other.is_dir() and len(other.name) == 16 and other.stat().st_mtime < oldest:
+                shutil.rmtree(other, ignore_errors=True)
+    except OSError:
+        # A read-only home: Numba then falls back to its own places, or compiles in every process.
+        return folder
+    numba.config.CACHE_DIR = str(folder)
+    return folder

@@ -1,0 +1,394 @@
+"""A field is one setting of one kind, declared once: type, limits, unit, label and help.
+
+The check in the constructor, the JSON Schema, the error text with the path, the form in the window and `--set` on the command
+line all follow from that one declaration:
+
+    units: Annotated[int, about(N_("units"), N_("Numbers that the layer puts out."), minimum=1, maximum=4096)]
+
+A family of kinds (all layers, all optimizers) is a base class with a `registry`; a field annotated with that base class holds
+any registered kind, written in JSON as {"kind": name, ...}.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
+
+import msgspec
+
+from .errors import InputError, unknown_key
+from .registry import Registry
+from .text import _
+
+Struct = TypeVar("Struct", bound="Described")
+
+
+def about(
+    label: str,
+    help: str = "",
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    unit: str = "",
+    choices: Registry[Any] | None = None,
+    shown_when: tuple[str, tuple[str, ...]] | None = None,
+    scale: Literal["linear", "log"] = "linear",
+    live: bool = False,
+    length: tuple[int, int] | None = None,
+) -> msgspec.Meta:
+    """Declare a field. Texts are marked with `N_` by the caller.
+
+    minimum, maximum  closed limits; above, below  open ones
+    unit              what the number counts or measures, for forms and axes
+    choices           the registry whose names the text may be
+    shown_when        (other field, its values): a form shows this field only then
+    scale             how a slider should move
+    live              may change while training without starting over
+    length            least and greatest number of items or characters
+    """
+    extra = {"unit": unit, "choices": choices, "shown_when": shown_when, "scale": scale, "live": live}
+    return msgspec.Meta(
+        ge=minimum,
+        le=maximum,
+        gt=above,
+        lt=below,
+        min_length=length[0] if length else None,
+        max_length=length[1] if length else None,
+        title=label,
+        description=help or None,
+        extra=extra,
+    )
+
+
+class Described(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of everything that a person can set: immutable, and checked whenever one is made."""
+
+    def __post_init__(self) -> None:
+        for field in describe(type(self)):
+            _check(getattr(self, field.name), field)
+
+
+class Kind(Described, frozen=True, kw_only=True, tag_field="kind"):
+    """Base of a family whose members are told apart by their kind."""
+
+    registry: ClassVar[Registry[Any]]
+    label: ClassVar[str] = ""
+
+    @classmethod
+    def kind_name(cls) -> str:
+        return str(cls.__struct_config__.tag)
+
+
+class Field(msgspec.Struct, frozen=True):
+    """What is known of one field; made by `describe` from its declaration.
+
+    sort     "integer", "number", "boolean", "text", "choice", "family" (one kind), "families" (a list of kinds),
+             "lists" (a list of lists of kinds) or "struct"
+    holds    the family's base class or the struct, where there is one
+    """
+
+    name: str
+    sort: str
+    type: Any
+    label: str
+    help: str
+    unit: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    above: float | None = None
+    below: float | None = None
+    options: tuple[str, ...] = ()
+    choices: Any = None
+    holds: Any = None
+    optional: bool = False
+    required: bool = False
+    default: Any = None
+    shown_when: Any = None
+    scale: str = "linear"
+    live: bool = False
+
+    def choice_names(self) -> list[str]:
+        return self.choices.names() if self.choices is not None else list(self.options)
+
+
+def _members(annotation: Any) -> tuple[Any, list[msgspec.Meta], bool]:
+    """The bare type, the declarations around it, and whether None is allowed."""
+    metas: list[msgspec.Meta] = []
+    optional = False
+    while True:
+        origin = get_origin(annotation)
+        if origin is Annotated:
+            annotation, *rest = get_args(annotation)
+            metas += [m for m in rest if isinstance(m, msgspec.Meta)]
+        elif origin in (Union, types.UnionType):
+            rest = [a for a in get_args(annotation) if a is not type(None)]
+            optional = True
+            annotation = rest[0]
+        else:
+            return annotation, metas, optional
+
+
+def _is_struct(candidate: Any) -> bool:
+    return isinstance(candidate, type) and issubclass(candidate, Described)
+
+
+@cache
+def describe(struct: type[Described]) -> tuple[Field, ...]:
+    """The fields of a struct, in the order of their declaration."""
+    hints = typing.get_type_hints(struct, include_extras=True)
+    found = []
+    for info in msgspec.structs.fields(struct):
+        annotation = hints[info.name]
+        bare, metas, optional = _members(annotation)
+        meta = metas[0] if metas else msgspec.Meta()
+        extra = meta.extra or {}
+        holds, options, origin = None, (), get_origin(bare)
+        if origin is Literal:
+            sort, options = "choice", get_args(bare)
+        elif extra.get("choices") is not None:
+            sort = "choice"
+        elif bare is bool:
+            sort = "boolean"
+        elif bare is int:
+            sort = "integer"
+        elif bare is float:
+            sort = "number"
+        elif bare is str:
+            sort = "text"
+        elif origin is tuple and get_origin(get_args(bare)[0]) is tuple:
+            sort, holds = "lists", get_args(get_args(bare)[0])[0]
+        elif origin is tuple:
+            sort, holds = "families", get_args(bare)[0]
+        elif _is_struct(bare) and issubclass(bare, Kind):
+            sort, holds = "family", bare
+        elif _is_struct(bare):
+            sort, holds = "struct", bare
+        else:
+            raise TypeError(f"{struct.__name__}.{info.name}: no form for {annotation!r}")
+        default = info.default
+        if default is msgspec.NODEFAULT and info.default_factory is not msgspec.NODEFAULT:
+            default = info.default_factory()
+        required = default is msgspec.NODEFAULT
+        found.append(
+            Field(
+                name=info.name,
+                sort=sort,
+                type=annotation,
+                label=meta.title or info.name.replace("_", " "),
+                help=meta.description or "",
+                unit=extra.get("unit", ""),
+                minimum=meta.ge,
+                maximum=meta.le,
+                above=meta.gt,
+                below=meta.lt,
+                options=options,
+                choices=extra.get("choices"),
+                holds=holds,
+                optional=optional,
+                required=required,
+                default=None if required else default,
+                shown_when=extra.get("shown_when"),
+                scale=extra.get("scale", "linear"),
+                live=extra.get("live", False),
+            )
+        )
+    return tuple(found)
+
+
+def limits_text(field: Field) -> str:
+    """What a value must be, in words: "a whole number from 1 to 4096"."""
+    if field.sort == "choice":
+        return _("one of {names}").format(names=", ".join(field.choice_names()))
+    what = {
+        "integer": _("a whole number"),
+        "number": _("a number"),
+        "boolean": _("true or false"),
+        "text": _("a text"),
+        "family": _("an object with a kind"),
+        "families": _("a list"),
+        "lists": _("a list of lists"),
+        "struct": _("an object"),
+    }[field.sort]
+    low = field.minimum if field.minimum is not None else field.above
+    high = field.maximum if field.maximum is not None else field.below
+    if field.minimum is not None and field.maximum is not None:
+        return _("{what} from {low:g} to {high:g}").format(what=what, low=low, high=high)
+    parts = []
+    if field.minimum is not None:
+        parts.append(_("at least {low:g}").format(low=low))
+    if field.above is not None:
+        parts.append(_("greater than {low:g}").format(low=low))
+    if field.maximum is not None:
+        parts.append(_("at most {high:g}").format(high=high))
+    if field.below is not None:
+        parts.append(_("less than {high:g}").format(high=high))
+    return what + (" " + _(" and ").join(parts) if parts else "")
+
+
+def _shown(value: Any) -> str:
+    text = msgspec.json.encode(value).decode() if isinstance(value, str | int | float | bool | list | dict) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _must_be(field: Field, value: Any, place: str) -> InputError:
+    return InputError(
+        _("must be {limits}, not {value}").format(limits=limits_text(field), value=_shown(value)), place or field.name
+    )
+
+
+def _check(value: Any, field: Field, place: str = "") -> Any:
+    """The value, converted where JSON allows it (3 for 3.0), or an InputError."""
+    if value is None and field.optional:
+        return None
+    if field.sort in ("family", "struct"):
+        if not isinstance(value, field.holds):
+            raise _must_be(field, value, place)
+        return value
+    if field.sort in ("families", "lists"):
+        flat = value if field.sort == "families" else [item for part in value for item in part]
+        if not isinstance(value, tuple) or not all(isinstance(item, field.holds) for item in flat):
+            raise _must_be(field, value, place)
+        return value
+    if field.choices is not None:
+        if not isinstance(value, str) or value not in field.choices:
+            field.choices.get(value, place or field.name)
+        return value
+    try:
+        return msgspec.convert(value, field.type, strict=True)
+    except msgspec.ValidationError:
+        raise _must_be(field, value, place) from None
+
+
+def build(struct: type[Struct], value: Any, place: str = "") -> Struct:
+    """A struct from plain JSON values, or an InputError that names the path of what is wrong.
+
+    struct  a `Described` class; the base class of a family chooses the kind by the value's "kind"
+    value   what a JSON parser returned
+    """
+    if isinstance(value, Described):
+        value = msgspec.to_builtins(value)
+    if not isinstance(value, Mapping):
+        raise InputError(_("must be an object in braces, not {value}").format(value=_shown(value)), place)
+    chosen: type[Any] = struct
+    given = dict(value)
+    if issubclass(struct, Kind):
+        tag = given.pop("kind", None)
+        if struct.__dict__.get("registry") is not None or "kind" in value:
+            if tag is None:
+                raise InputError(
+                    _('"kind" is missing; known: {known}').format(known=", ".join(struct.registry.names())), place
+                )
+            chosen = struct.registry.get(tag, _join(place, "kind"))
+    fields = {field.name: field for field in describe(chosen)}
+    for key in given:
+        if key not in fields:
+            known = (["kind"] if issubclass(chosen, Kind) else []) + list(fields)
+            raise unknown_key(key, known, _join(place, key))
+    arguments = {}
+    for name, field in fields.items():
+        if name in given:
+            arguments[name] = _build_field(given[name], field, _join(place, name))
+        elif field.required:
+            raise InputError(
+                _('"{name}" is missing: {limits}').format(name=name, limits=limits_text(field)), place or name
+            )
+    try:
+        return typing.cast("Struct", chosen(**arguments))
+    except InputError as error:
+        raise InputError(error.problem, _join(place, error.place)) from None
+
+
+def _build_field(value: Any, field: Field, place: str) -> Any:
+    if value is None and field.optional:
+        return None
+    if field.sort in ("family", "struct"):
+        return build(field.holds, value, place)
+    if field.sort == "families":
+        return tuple(build(field.holds, v, _join(place, str(i))) for i, v in enumerate(_items(value, field, place)))
+    if field.sort == "lists":
+        return tuple(
+            tuple(build(field.holds, v, f"{place}.{i}.{j}") for j, v in enumerate(_items(part, field, place)))
+            for i, part in enumerate(_items(value, field, place))
+        )
+    return _check(value, field, place)
+
+
+def _items(value: Any, field: Field, place: str) -> Sequence[Any]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise _must_be(field, value, place)
+    return value
+
+
+def _join(place: str, key: str) -> str:
+    return f"{place}.{key}" if place and key else place or key
+
+
+def json_schema(struct: type[Described]) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a struct and of every kind that its fields may hold."""
+    definitions: dict[str, Any] = {}
+
+    def reference(holds: Any) -> dict[str, Any]:
+        if issubclass(holds, Kind):
+            name = holds.__name__
+            if name not in definitions:
+                definitions[name] = {}  # stops the recursion of layers that hold layers
+                definitions[name] = {"anyOf": [structure(kind, tag) for tag, kind in holds.registry.items()]}
+            return {"$ref": f"#/$defs/{name}"}
+        return structure(holds)
+
+    def structure(kind: type[Described], tag: str = "") -> dict[str, Any]:
+        properties: dict[str, Any] = {}
+        required = []
+        if tag:
+            properties["kind"] = {"const": tag}
+            required.append("kind")
+        for field in describe(kind):
+            properties[field.name] = entry(field)
+            if field.required:
+                required.append(field.name)
+        schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+        if kind.__doc__:
+            schema["description"] = " ".join(kind.__doc__.strip().split("\n\n")[0].split())
+        if required:
+            schema["required"] = required
+        return schema
+
+    def entry(field: Field) -> dict[str, Any]:
+        schema: dict[str, Any] = {}
+        if field.sort in ("family", "struct"):
+            schema = reference(field.holds)
+        elif field.sort == "families":
+            schema = {"type": "array", "items": reference(field.holds)}
+        elif field.sort == "lists":
+            schema = {"type": "array", "items": {"type": "array", "items": reference(field.holds)}}
+        elif field.sort == "choice":
+            schema = {"enum": field.choice_names()}
+        else:
+            names = {"integer": "integer", "number": "number", "boolean": "boolean", "text": "string"}
+            schema = {"type": names[field.sort]}
+            for key, limit in (
+                ("minimum", field.minimum),
+                ("maximum", field.maximum),
+                ("exclusiveMinimum", field.above),
+                ("exclusiveMaximum", field.below),
+            ):
+                if limit is not None:
+                    schema[key] = limit
+        if field.optional:
+            schema = {"anyOf": [schema, {"type": "null"}]}
+        schema = {"title": _(field.label), **schema}
+        if field.help:
+            schema["description"] = _(field.help)
+        if field.unit:
+            schema["unit"] = _(field.unit)
+        if not field.required:
+            schema["default"] = msgspec.to_builtins(field.default)
+        return schema
+
+    root = structure(struct)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **root, "$defs": definitions}

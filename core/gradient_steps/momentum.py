@@ -1,0 +1,51 @@
+"""Momentum lets the weights roll downhill like a heavy ball: past gradients keep pushing.
+
+v = momentum * v + gradient; w = w - learning rate * v (the form of torch.optim.SGD: the rate stays outside of v).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from ..engine.kernel import kernel
+from ..engine.memory import block
+from ..fields import about
+from ..text import N_
+from .base import LearningRate, Optimizer
+
+if TYPE_CHECKING:
+    from ..engine.program import Builder
+
+
+@Optimizer.registry.add("momentum")
+class Momentum(Optimizer, frozen=True, kw_only=True, tag="momentum"):
+    """Gradient descent with a running sum of past gradients; in the long run it multiplies the step by 1 / (1 - momentum)."""
+
+    label: ClassVar[str] = N_("Momentum")
+    slots: ClassVar[tuple[str, ...]] = ("velocity",)
+
+    learning_rate: LearningRate = 0.1
+    momentum: Annotated[
+        float,
+        about(N_("momentum"), N_("Share of the velocity kept at every step."), minimum=0.0, below=1.0, live=True),
+    ] = 0.9
+
+    def formula(self) -> str:
+        return "v = μ v + ∇w,  Δw = −η v"
+
+    def emit(self, build: Builder) -> None:
+        velocity = build.slot("velocity")
+        share = build.live("training.optimizer.momentum", self.momentum)
+        build.update(
+            momentum_update, build.gradients, velocity, build.updates, build.parameter_count, build.rate, share
+        )
+
+
+@kernel
+def momentum_update(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """v = share * v + gradient, update = rate * v. Row: gradients, v, updates, count, rate and share in hyper."""
+    g, v, u = block(arena, row[1], row[4]), block(arena, row[2], row[4]), block(arena, row[3], row[4])
+    rate, share = g.dtype.type(hyper[row[5]]), g.dtype.type(hyper[row[6]])
+    for i in range(g.size):
+        v[i] = share * v[i] + g[i]
+        u[i] = rate * v[i]

@@ -1,0 +1,36 @@
+"""Stochastic gradient descent walks straight downhill: w = w - learning rate * gradient."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from ..engine.kernel import kernel
+from ..engine.memory import block
+from ..text import N_
+from .base import LearningRate, Optimizer
+
+if TYPE_CHECKING:
+    from ..engine.program import Builder
+
+
+@Optimizer.registry.add("sgd")
+class Sgd(Optimizer, frozen=True, kw_only=True, tag="sgd"):
+    """Plain gradient descent on minibatches."""
+
+    label: ClassVar[str] = N_("SGD")
+    learning_rate: LearningRate = 0.1
+
+    def formula(self) -> str:
+        return "Δw = −η ∇w"
+
+    def emit(self, build: Builder) -> None:
+        build.update(sgd_update, build.gradients, build.updates, build.parameter_count, build.rate)
+
+
+@kernel
+def sgd_update(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """update = rate * gradient. Row: gradients, updates, count, rate in hyper."""
+    g, u = block(arena, row[1], row[3]), block(arena, row[2], row[3])
+    rate = g.dtype.type(hyper[row[4]])
+    for i in range(g.size):
+        u[i] = rate * g[i]

@@ -1,0 +1,208 @@
+"""How the weights of a layer are drawn before training: the first of all training tricks.
+
+Every scheme turns the *same* uniform draws into weights, so lanes that differ in the scheme start from comparable networks.
+All spreads are written as standard deviations. With n inputs and m outputs of a unit; `science`: LeCun 1998, Glorot & Bengio
+2010 (eq. 12 and 16), He et al. 2015 (eq. 10), Saxe et al. 2013 (orthogonal), in the form of torch.nn.init (not truncated).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .engine import random
+from .fields import Kind, about
+from .registry import Registry
+from .text import N_
+
+Gain = Annotated[
+    float, about(N_("gain"), N_("The drawn weights are multiplied by this number."), minimum=0.0, maximum=100.0)
+]
+
+
+class Initializer(Kind, frozen=True, kw_only=True):
+    """A rule for the first weights of a layer."""
+
+    registry: ClassVar[Registry[type[Initializer]]] = Registry("init")
+
+    def standard_deviation(self, fan_in: int, fan_out: int) -> float:
+        """Standard deviation of one weight of a unit with `fan_in` inputs in a layer with `fan_out` outputs."""
+        raise NotImplementedError
+
+    def draw(self, shape: tuple[int, ...], fan_in: int, fan_out: int, stream: int) -> NDArray[np.float64]:
+        """Weights of the given shape from the random stream `stream` (see `engine.random`)."""
+        raise NotImplementedError
+
+
+class _Normal(Initializer, frozen=True, kw_only=True):
+    """Weights from a normal distribution around zero."""
+
+    def draw(self, shape: tuple[int, ...], fan_in: int, fan_out: int, stream: int) -> NDArray[np.float64]:
+        return random.normal(stream, math.prod(shape)).reshape(shape) * self.standard_deviation(fan_in, fan_out)
+
+
+class _Uniform(Initializer, frozen=True, kw_only=True):
+    """Weights from a uniform distribution around zero."""
+
+    def draw(self, shape: tuple[int, ...], fan_in: int, fan_out: int, stream: int) -> NDArray[np.float64]:
+        limit = math.sqrt(3.0) * self.standard_deviation(fan_in, fan_out)
+        return (2.0 * random.uniform(stream, math.prod(shape)).reshape(shape) - 1.0) * limit
+
+
+class _Fixed(Initializer, frozen=True, kw_only=True):
+    """All weights the same number, so that all units of a layer stay the same forever."""
+
+    def standard_deviation(self, fan_in: int, fan_out: int) -> float:
+        return 0.0
+
+    def number(self) -> float:
+        raise NotImplementedError
+
+    def draw(self, shape: tuple[int, ...], fan_in: int, fan_out: int, stream: int) -> NDArray[np.float64]:
+        return np.full(shape, self.number(), dtype=np.float64)
+
+
+@Initializer.registry.add("zeros")
+class Zeros(_Fixed, frozen=True, kw_only=True, tag="zeros"):
+    """All weights zero: the symmetry between units is never broken and nothing is learned."""
+
+    label: ClassVar[str] = N_("zeros")
+    gain: Gain = 1.0
+
+    def number(self) -> float:
+        return 0.0
+
+
+@Initializer.registry.add("constant")
+class Constant(_Fixed, frozen=True, kw_only=True, tag="constant"):
+    """All weights the same number: all units of a layer compute the same thing."""
+
+    label: ClassVar[str] = N_("constant")
+    value: Annotated[float, about(N_("value"), N_("Every weight."), minimum=-1e6, maximum=1e6)] = 0.1
+    gain: Gain = 1.0
+
+    def number(self) -> float:
+        return self.gain * self.value
+
+
+@Initializer.registry.add("uniform")
+class Uniform(_Uniform, frozen=True, kw_only=True, tag="uniform"):
+    """Uniform between -limit and limit, whatever the size of the layer."""
+
+    label: ClassVar[str] = N_("uniform")
+    limit: Annotated[float, about(N_("limit"), N_("Weights lie between -limit and limit."), minimum=0.0, maximum=1e6)] = 0.05
+    gain: Gain = 1.0
+
+    def standard_deviation(self, fan_in: int, fan_out: int) -> float:
+        return self.gain * self.limit / math.sqrt(3.0)
+
+
+@Initializer.registry.add("normal")
+class Normal(_Normal, frozen=True, kw_only=True, tag="normal"):
+    """Normal with one std for every layer; std 1 is the classic bad example: signals grow by the root of n per layer."""
+
+    label: ClassVar[str] = N_("normal")
+    std: Annotated[float, about(N_("std"), N_("Standard deviation of the weights."), minimum=0.0, maximum=1e6)] = 1.0
+    gain: Gain = 1.0
+
+    def standard_deviation(self, fan_in: int, fan_out: int) -> float:
+        return self.gain * self.std
+
+
+@Initializer.registry.add("inverse_n")
+class InverseN(_Normal, frozen=True, kw_only=True, tag="inverse_n"):
+    """Normal with std 1/n: too small by the root of n, signals shrink from layer to layer."""
+
+    label: ClassVar[str] = N_("std 1/n")
+    gain: Gain = 1.0
+
+    def standard_deviation(self, fan_in: int, fan_out: int) -> float:
+        return self.gain / fan_in
+
+
+@Initializer.registry.add("lecun_normal")
+class LecunNormal(_Normal, frozen=True, kw_only=True, tag="lecun_normal"):
+    """Normal with std 1/sqrt(n): keeps the variance of a linear layer; right for SELU."""
+
+    label: ClassVar[str] = N_("LeCun normal")
+    gain: Gain = 1.0
+
+    def standard_deviation(self, fan_in: int, fan_out: int) -> float:
+        return self.gain / math.sqrt(fan_in)
+
+
+@Initializer.registry.add("lecun_uniform")
+class LecunUniform(_Uniform, frozen=True, kw_only=True, tag="lecun_uniform"):
+    """Uniform with std 1/sqrt(n)."""
+
+    label: ClassVar[str] = N_("LeCun uniform")
+    gain: Gain = 1.0
+
+    def standard_deviation(self, fan_in: int, fan_out: int) -> float:
+        return self.gain / math.sqrt(fan_in)
+
+
+@Initializer.registry.add("glorot_normal")
+class GlorotNormal(_Normal, frozen=True, kw_only=True, tag="glorot_normal"):
+    """Normal with std sqrt(2 / (n + m)), also called Xavier: a compromise between signal and gradient, for tanh."""
+
+    label: ClassVar[str] = N_("Xavier normal")
+    gain: Gain = 1.0
+
+    def standard_deviation(self, fan_in: int, fan_out: int) -> float:
+        return self.gain * math.sqrt(2.0 / (fan_in + fan_out))
+
+
+@Initializer.registry.add("glorot_uniform")
+class GlorotUniform(_Uniform, frozen=True, kw_only=True, tag="glorot_uniform"):
+    """Uniform with std sqrt(2 / (n + m)): the default of Keras."""
+
+    label: ClassVar[str] = N_("Xavier uniform")
+    gain: Gain = 1.0
+
+    def standard_deviation(self, fan_in: int, fan_out: int) -> float:
+        return self.gain * math.sqrt(2.0 / (fan_in + fan_out))
+
+
+@Initializer.registry.add("he_normal")
+class HeNormal(_Normal, frozen=True, kw_only=True, tag="he_normal"):
+    """Normal with std sqrt(2 / n), also called Kaiming: makes up for the half that ReLU cuts away."""
+
+    label: ClassVar[str] = N_("He normal")
+    gain: Gain = 1.0
+
+    def standard_deviation(self, fan_in: int, fan_out: int) -> float:
+        return self.gain * math.sqrt(2.0 / fan_in)
+
+
+@Initializer.registry.add("he_uniform")
+class HeUniform(_Uniform, frozen=True, kw_only=True, tag="he_uniform"):
+    """Uniform with std sqrt(2 / n)."""
+
+    label: ClassVar[str] = N_("He uniform")
+    gain: Gain = 1.0
+
+    def standard_deviation(self, fan_in: int, fan_out: int) -> float:
+        return self.gain * math.sqrt(2.0 / fan_in)
+
+
+@Initializer.registry.add("orthogonal")
+class Orthogonal(Initializer, frozen=True, kw_only=True, tag="orthogonal"):
+    """Rows or columns at right angles, all of length `gain`: a linear layer neither stretches nor squeezes."""
+
+    label: ClassVar[str] = N_("orthogonal")
+    gain: Gain = 1.0
+
+    def standard_deviation(self, fan_in: int, fan_out: int) -> float:
+        return self.gain / math.sqrt(max(fan_in, fan_out))
+
+    def draw(self, shape: tuple[int, ...], fan_in: int, fan_out: int, stream: int) -> NDArray[np.float64]:
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        gaussian = random.normal(stream, rows * columns).reshape(rows, columns)
+        tall = gaussian if rows >= columns else gaussian.T
+        q, r = np.linalg.qr(tall)
+        q = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)  # makes the draw uniform over all rotations (Mezzadri 2007)
+        return np.ascontiguousarray(self.gain * (q if rows >= columns else q.T)).reshape(shape)

@@ -1,0 +1,5 @@
+"""The layers: one file holds all of a kind. A new layer is a new file here; nothing else needs an edit."""
+
+from ..registry import discover
+
+discover(__name__, __path__)

@@ -1,0 +1,78 @@
+"""An activation layer bends every number of its input by the same function."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from ..activations import ACTIVATIONS, Activation
+from ..fields import about
+from ..text import N_, _
+from .base import Layer, Shape
+
+if TYPE_CHECKING:
+    from ..engine.program import Builder, Wire
+    from ..theory.mean_field import Signal
+
+
+@Layer.registry.add("activation")
+class ActivationLayer(Layer, frozen=True, kw_only=True, tag="activation"):
+    """Applies a function to every number; the shape stays."""
+
+    label: ClassVar[str] = N_("Activation")
+    main_fields: ClassVar[tuple[str, ...]] = ("function",)
+
+    function: Annotated[str, about(N_("function"), N_("What every number is sent through."), choices=ACTIVATIONS)] = "relu"
+    slope: Annotated[
+        float,
+        about(
+            N_("slope"),
+            N_("Slope below zero."),
+            minimum=-10.0,
+            maximum=10.0,
+            shown_when=("function", ("leaky_relu",)),
+        ),
+    ] = 0.01
+    alpha: Annotated[
+        float,
+        about(
+            N_("alpha"),
+            N_("The function tends to minus this number."),
+            minimum=0.0,
+            maximum=100.0,
+            shown_when=("function", ("elu",)),
+        ),
+    ] = 1.0
+
+    @property
+    def activation(self) -> Activation:
+        return ACTIVATIONS[self.function]
+
+    @property
+    def parameter(self) -> float:
+        """The number that the function depends on; 0 where it depends on none."""
+        name = self.activation.parameter
+        return float(getattr(self, name)) if name else 0.0
+
+    def title(self) -> str:
+        return _(self.activation.label)
+
+    def output_shape(self, given: Shape) -> Shape:
+        return given
+
+    def saturation(self) -> tuple[float, float]:
+        if self.function == "elu":
+            return -0.97 * self.alpha if self.alpha > 0 else -float("inf"), float("inf")
+        return self.activation.saturation
+
+    def emit(self, build: Builder, x: Wire) -> Wire:
+        y = build.wire(x.shape)
+        constant = build.constant(self.parameter)
+        gradient = build.gradient_of(x) if x.gradient >= 0 else -1
+        row = x.at, y.at, gradient, y.gradient, x.width, constant
+        build.forward(self.activation.forward, *row)
+        if gradient >= 0:
+            build.backward(self.activation.backward, *row)
+        return y
+
+    def mean_field(self, signal: Signal, given: Shape) -> Signal:
+        return signal.through_function(self.activation, self.parameter)

@@ -1,0 +1,89 @@
+"""A dense layer multiplies its input by a matrix of weights and adds a bias: y = x W + b."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from ..engine.blas import times, times_transposed, transposed_times
+from ..engine.kernel import kernel
+from ..engine.layout import GEMM, ROWS
+from ..engine.memory import block, matrix
+from ..fields import about
+from ..initializers import GlorotNormal, Initializer, Zeros
+from ..text import N_, _
+from .base import Layer, Parameter, Shape
+
+if TYPE_CHECKING:
+    from ..engine.program import Builder, Wire
+    from ..theory.mean_field import Signal
+
+
+@Layer.registry.add("dense")
+class Dense(Layer, frozen=True, kw_only=True, tag="dense"):
+    """Every output is a weighted sum of all inputs. Images are flattened first."""
+
+    label: ClassVar[str] = N_("Dense")
+    main_fields: ClassVar[tuple[str, ...]] = ("units", "init")
+
+    units: Annotated[int, about(N_("units"), N_("How many numbers the layer puts out."), minimum=1, maximum=4096, scale="log")]
+    bias: Annotated[bool, about(N_("bias"), N_("Add a learned number to every output; starts at zero."))] = True
+    init: Annotated[Initializer, about(N_("init"), N_("How the weights are drawn before training."))] = GlorotNormal()
+
+    def title(self) -> str:
+        return _(self.label)
+
+    def output_shape(self, given: Shape) -> Shape:
+        return (self.units,)
+
+    def parameters(self, given: Shape) -> tuple[Parameter, ...]:
+        n = math.prod(given)
+        weight = Parameter("weight", (n, self.units), n, self.units, self.init, True)
+        bias = Parameter("bias", (self.units,), n, self.units, Zeros(), False)
+        return (weight, bias) if self.bias else (weight,)
+
+    def emit(self, build: Builder, x: Wire) -> Wire:
+        y = build.wire((self.units,))
+        weight = build.parameter("weight")
+        bias = build.parameter("bias") if self.bias else None
+        n, m = x.width, self.units
+        build.forward(dense_forward, x.at, y.at, weight.at, bias.at if bias else -1, n, m)
+        build.backward(dense_weight_gradient, x.at, y.gradient, weight.gradient, bias.gradient if bias else -1, n, m)
+        if x.gradient >= 0:
+            build.backward(dense_input_gradient, build.gradient_of(x), y.gradient, weight.at, n, m)
+        return y
+
+    def mean_field(self, signal: Signal, given: Shape) -> Signal:
+        return signal.through_weights(math.prod(given), self.units, self.init.standard_deviation(math.prod(given), self.units))
+
+
+@kernel
+def dense_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """y (rows, m) = x (rows, n) W (n, m) + b (m). Row: x, y, W, b or -1, n, m."""
+    rows, n, m = context[ROWS], row[5], row[6]
+    times(context[GEMM], arena, row[1], row[3], row[2], rows, n, m)
+    if row[4] >= 0:
+        y, b = matrix(arena, row[2], rows, m), block(arena, row[4], m)
+        for i in range(rows):
+            for j in range(m):
+                y[i, j] += b[j]
+
+
+@kernel
+def dense_weight_gradient(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """dW = xᵀ dy, db = sum of dy over the samples. Row: x, dy, dW, db or -1, n, m."""
+    rows, n, m = context[ROWS], row[5], row[6]
+    transposed_times(context[GEMM], arena, row[1], row[2], row[3], n, rows, m)
+    if row[4] >= 0:
+        dy, db = matrix(arena, row[2], rows, m), block(arena, row[4], m)
+        for j in range(m):
+            db[j] = dy[0, j]
+        for i in range(1, rows):
+            for j in range(m):
+                db[j] += dy[i, j]
+
+
+@kernel
+def dense_input_gradient(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """dx (rows, n) = dy (rows, m) Wᵀ. Row: dx, dy, W, n, m."""
+    times_transposed(context[GEMM], arena, row[2], row[3], row[1], context[ROWS], row[5], row[4])

@@ -1,0 +1,155 @@
+"""A loss says with one number how wrong the network's answers are; training makes it smaller.
+
+Both losses are the mean over the minibatch, as in PyTorch and Keras, and so are their gradients.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from .engine.kernel import device, kernel
+from .engine.layout import ACCURACY, LOSS, ROWS
+from .engine.memory import matrix
+from .errors import InputError
+from .fields import Kind, about
+from .registry import Registry
+from .text import N_, _, ngettext
+
+if TYPE_CHECKING:
+    from .engine.program import Builder, Wire
+
+
+class Loss(Kind, frozen=True, kw_only=True):
+    """The last card of the network."""
+
+    registry: ClassVar[Registry[type[Loss]]] = Registry("loss")
+
+    def check(self, outputs: tuple[int, ...], targets: int) -> None:
+        """An InputError unless outputs of this shape can be compared with `targets` numbers a sample."""
+        if math.prod(outputs) != targets or len(outputs) != 1:
+            raise InputError(
+                ngettext(
+                    "the last layer puts out {outputs}, but the data has {targets} class: end with a dense layer of {targets} unit",
+                    "the last layer puts out {outputs}, but the data has {targets} classes: end with a dense layer of {targets} units",
+                    targets,
+                ).format(outputs="×".join(map(str, outputs)), targets=targets)
+            )
+
+    def emit(self, build: Builder, x: Wire) -> None:
+        """Write the loss's operations: its value and accuracy forward, the gradient of its input backward."""
+        raise NotImplementedError
+
+    def chance(self, classes: int) -> float:
+        """The loss of a network that gives every class the same answer."""
+        raise NotImplementedError
+
+
+@Loss.registry.add("softmax_cross_entropy")
+class SoftmaxCrossEntropy(Loss, frozen=True, kw_only=True, tag="softmax_cross_entropy"):
+    """Outputs become probabilities (softmax); the loss is the surprise at the right class, -log p."""
+
+    label: ClassVar[str] = N_("Softmax cross-entropy")
+    label_smoothing: Annotated[
+        float, about(N_("label smoothing"), N_("Share of the target spread evenly over all classes."), minimum=0.0, below=1.0)
+    ] = 0.0
+
+    def emit(self, build: Builder, x: Wire) -> None:
+        numbers = x.at, x.gradient, build.targets.at, x.width, build.constant(self.label_smoothing)
+        build.forward(cross_entropy_forward, *numbers)
+        build.backward(cross_entropy_backward, *numbers)
+
+    def chance(self, classes: int) -> float:
+        return math.log(classes)
+
+
+@Loss.registry.add("mse")
+class MeanSquaredError(Loss, frozen=True, kw_only=True, tag="mse"):
+    """The mean of the squared differences between outputs and targets; classes become targets 0 and 1."""
+
+    label: ClassVar[str] = N_("Mean squared error")
+
+    def emit(self, build: Builder, x: Wire) -> None:
+        numbers = x.at, x.gradient, build.targets.at, x.width
+        build.forward(squared_error_forward, *numbers)
+        build.backward(squared_error_backward, *numbers)
+
+    def chance(self, classes: int) -> float:
+        return (classes - 1) / classes**2
+
+
+@device
+def hits(y, t, rows, width):  # type: ignore[no-untyped-def]
+    """Share of rows whose largest output stands where the largest target stands; a row with a NaN is a miss."""
+    right = 0
+    for i in range(rows):
+        best, wanted, sane = 0, 0, True
+        for j in range(width):
+            if y[i, j] != y[i, j]:
+                sane = False
+            if y[i, j] > y[i, best]:
+                best = j
+            if t[i, j] > t[i, wanted]:
+                wanted = j
+        if sane and best == wanted:
+            right += 1
+    return right / rows
+
+
+@kernel
+def cross_entropy_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """Mean of log sum exp(y) - sum q y, q the smoothed target. Leaves the probabilities where the gradient will be.
+
+    Row: y, dy, targets, width, label smoothing in hyper.
+    """
+    rows, width, smoothing = context[ROWS], row[4], hyper[row[5]]
+    y, p, t = matrix(arena, row[1], rows, width), matrix(arena, row[2], rows, width), matrix(arena, row[3], rows, width)
+    total = 0.0
+    for i in range(rows):
+        largest = y[i, 0]
+        for j in range(1, width):
+            largest = max(largest, y[i, j])
+        mass, wanted = 0.0, 0.0
+        for j in range(width):
+            power = math.exp(y[i, j] - largest)
+            p[i, j] = power
+            mass += power
+            wanted += ((1.0 - smoothing) * t[i, j] + smoothing / width) * (y[i, j] - largest)
+        for j in range(width):
+            p[i, j] = p[i, j] / mass
+        total += math.log(mass) - wanted
+    statistics[LOSS] = total / rows
+    statistics[ACCURACY] = hits(y, t, rows, width)
+
+
+@kernel
+def cross_entropy_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """dy = (p - q) / rows, where p stands in dy already. Row as in the forward kernel."""
+    rows, width, smoothing = context[ROWS], row[4], hyper[row[5]]
+    p, t = matrix(arena, row[2], rows, width), matrix(arena, row[3], rows, width)
+    for i in range(rows):
+        for j in range(width):
+            p[i, j] = (p[i, j] - ((1.0 - smoothing) * t[i, j] + smoothing / width)) / rows
+
+
+@kernel
+def squared_error_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """Mean of (y - t)^2 over samples and outputs. Row: y, dy, targets, width."""
+    rows, width = context[ROWS], row[4]
+    y, t = matrix(arena, row[1], rows, width), matrix(arena, row[3], rows, width)
+    total = 0.0
+    for i in range(rows):
+        for j in range(width):
+            total += (y[i, j] - t[i, j]) ** 2
+    statistics[LOSS] = total / (rows * width)
+    statistics[ACCURACY] = hits(y, t, rows, width)
+
+
+@kernel
+def squared_error_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """dy = 2 (y - t) / (rows width). Row as in the forward kernel."""
+    rows, width = context[ROWS], row[4]
+    y, dy, t = matrix(arena, row[1], rows, width), matrix(arena, row[2], rows, width), matrix(arena, row[3], rows, width)
+    for i in range(rows):
+        for j in range(width):
+            dy[i, j] = 2.0 * (y[i, j] - t[i, j]) / (rows * width)

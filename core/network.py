@@ -1,0 +1,110 @@
+"""What the layers of a network make of the data's shape, and what is wrong with it, without training anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from .errors import InputError
+from .experiment import Experiment
+from .layers.base import Layer, Parameter, Shape
+from .text import _
+
+
+class Card(msgspec.Struct, frozen=True):
+    """One layer in its place.
+
+    path         where it stands: "0", "2.body.1"
+    given, shape shape of one sample going in and coming out; None where an earlier layer is impossible
+    parameters   what it learns
+    problem      why it cannot be, in one sentence; empty when it can
+    """
+
+    path: str
+    layer: Layer
+    given: Shape | None
+    shape: Shape | None
+    parameters: tuple[Parameter, ...]
+    problem: str = ""
+
+    @property
+    def parameter_count(self) -> int:
+        return sum(p.count for p in self.parameters)
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A network laid out: a card for every layer, and whether it can be trained.
+
+    problems   (place in the experiment, sentence) for everything that must be mended first
+    """
+
+    shape: Shape
+    targets: int
+    cards: tuple[Card, ...]
+    problems: tuple[tuple[str, str], ...]
+
+    @property
+    def parameter_count(self) -> int:
+        return sum(card.parameter_count for card in self.cards)
+
+    def problem_at(self, place: str) -> str:
+        return next((sentence for where, sentence in self.problems if where == place), "")
+
+    def require(self) -> None:
+        """Raise the first problem as an InputError."""
+        for place, sentence in self.problems:
+            raise InputError(sentence, place)
+
+
+LARGEST_NETWORK = 50_000_000  # parameters; beyond that a laptop's memory is the lesson
+
+
+def plan(experiment: Experiment, outline: tuple[Shape, int] | None = None) -> Plan:
+    """Shapes, parameters and problems of an experiment's network. Never raises for a network that cannot be.
+
+    outline   (shape of a sample, number of classes) when the data is loaded already
+    """
+    problems: list[tuple[str, str]] = []
+    shape: Shape | None = None
+    targets = 0
+    try:
+        shape, targets = outline if outline is not None else experiment.data.outline()
+        if experiment.data.validation + experiment.data.test > 0.95:
+            raise InputError(_("validation and test share leave nothing to train on; lower one of them"), "validation")
+    except InputError as error:
+        problems.append(("data." + error.place if error.place else "data", error.problem))
+    given_shape = shape or ()
+    cards: list[Card] = []
+    for path, layer in walk(experiment.network):
+        given, sentence = shape, ""
+        parameters: tuple[Parameter, ...] = ()
+        if given is not None:
+            try:
+                shape = layer.output_shape(given)
+                parameters = layer.parameters(given)
+            except InputError as error:
+                shape, sentence = None, error.problem
+                problems.append((f"network.{path}", sentence))
+        cards.append(Card(path, layer, given, shape, parameters, sentence))
+    if not cards:
+        problems.append(("network", _("the network has no layers yet; add a dense layer with + to begin")))
+    elif shape is not None:
+        try:
+            experiment.loss.check(shape, targets)
+        except InputError as error:
+            problems.append(("loss", error.problem))
+        if not any(card.parameters for card in cards):
+            problems.append(("network", _("no layer has weights, so there is nothing to train; add a dense layer")))
+    total = sum(card.parameter_count for card in cards)
+    if total > LARGEST_NETWORK:
+        problems.append(
+            ("network", _("{count:,} parameters are more than the {most:,} that fit; make layers smaller").format(count=total, most=LARGEST_NETWORK))
+        )
+    return Plan(given_shape, targets, tuple(cards), tuple(problems))
+
+
+def walk(network: tuple[Layer, ...]) -> Iterator[tuple[str, Layer]]:
+    """(path, layer) of the layers in data order."""
+    for index, layer in enumerate(network):
+        yield str(index), layer

@@ -1,0 +1,379 @@
+"""A record holds what was measured at every step of a run; panels, figures and files read it and nothing else.
+
+A long run has more steps than fit into memory or on a screen. Beyond its budget a record keeps every second, fourth, eighth ...
+step, and for every step that it keeps the least and the greatest value of all the steps that it stands for, so that a single
+spike is never lost. Any step that was thinned out can be computed again exactly (`Run.seek`).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .diagnostics.probes import LAYER_COLUMNS
+from .engine.layout import RUN_COLUMNS
+from .errors import InputError
+from .files import write_whole
+from .text import _
+
+Array = NDArray[np.float64]
+
+BUDGET = 128 * 1024 * 1024  # bytes for the columns of one run
+FIRST_ROWS = 256
+PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
+PERCENTILE_COLUMNS = tuple(f"activation.p{p:02d}" for p in PERCENTILES)
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What costs too much to measure at every step.
+
+    percentiles   (7, layers): activation percentiles 1, 5, 25, 50, 75, 95, 99 of each layer
+    """
+
+    step: int
+    percentiles: Array
+
+
+@dataclass(frozen=True)
+class RecordView:
+    """A record as it stood at one moment; never changes afterward, so that another thread may draw it.
+
+    kept_steps  (K,) step numbers; step s was computed with the weights after s updates
+    block       (K, columns) values at those steps; low, high: least and greatest of the steps each one stands for
+    stride      how many steps one row stands for
+    moment      the step that is being looked at, and its exact `line` (columns,), if any
+    """
+
+    layers: tuple[str, ...]
+    kinds: tuple[str, ...]
+    kept_steps: NDArray[np.int64]
+    block: Array
+    low: Array
+    high: Array
+    stride: int
+    validation_steps: NDArray[np.int64]
+    validation_loss: Array
+    validation_accuracy: Array
+    details: tuple[Detail, ...] = ()
+    steps_per_epoch: int = 1
+    events: tuple[tuple[int, str, float], ...] = ()
+    moment: int | None = None
+    line: Array | None = None
+
+    def column(self, quantity: str) -> int | slice:
+        """Where a quantity stands in a line; names as in `record.npz`."""
+        if quantity in RUN_COLUMNS:
+            return RUN_COLUMNS.index(quantity)
+        first = len(RUN_COLUMNS) + LAYER_COLUMNS.index(quantity)
+        return slice(first, len(RUN_COLUMNS) + len(self.layers) * len(LAYER_COLUMNS), len(LAYER_COLUMNS))
+
+    @property
+    def coming(self) -> bool:
+        """Whether the moment is a step that is not recorded: the present state, before its step is taken."""
+        return self.moment is not None and (len(self.kept_steps) == 0 or self.moment > self.kept_steps[-1])
+
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        """(T,) step numbers, the coming step included."""
+        return np.append(self.kept_steps, self.moment) if self.coming else self.kept_steps
+
+    def __len__(self) -> int:
+        return len(self.kept_steps) + self.coming
+
+    def _with_coming(self, kept: Array, quantity: str) -> Array:
+        if not self.coming or self.line is None:
+            return kept
+        return np.concatenate([kept, self.line[None, self.column(quantity)]])
+
+    def values(self, quantity: str) -> Array:
+        """(T,) for a quantity of the run, (T, layers) for one of the layers."""
+        return self._with_coming(self.block[:, self.column(quantity)], quantity)
+
+    def extent(self, quantity: str) -> tuple[Array, Array]:
+        """Least and greatest value behind every row, shaped like `values`."""
+        column = self.column(quantity)
+        return self._with_coming(self.low[:, column], quantity), self._with_coming(self.high[:, column], quantity)
+
+    def row(self, step: int) -> int:
+        """The row that stands for `step`; -1 when the record is empty."""
+        return int(np.searchsorted(self.steps, step, side="right") - 1) if len(self) else -1
+
+    def at(self, quantity: str, step: int) -> Any:
+        """The quantity at `step`: a number or (layers,); of the row that stands for it, where it was thinned out."""
+        if self.line is not None and step == self.moment:
+            return self.line[self.column(quantity)]
+        return self.values(quantity)[max(0, self.row(step))]
+
+    def detail(self, step: int) -> Detail | None:
+        """The percentiles of exactly this step, where they were measured."""
+        return next((d for d in self.details if d.step == step), None)
+
+
+@dataclass
+class Record:
+    """Growing columns of one run.
+
+    Step s stands in row (s - first_step) // stride. When all rows are taken, neighbors are merged and the stride doubles.
+    Arrays handed out by `view` are never written again below the rows that were complete then.
+    """
+
+    layers: tuple[str, ...]
+    kinds: tuple[str, ...]
+    steps_per_epoch: int = 1
+    budget: int = BUDGET
+    first_step: int = 0
+    stride: int = 1
+    events: list[tuple[int, str, float]] = field(default_factory=list)
+    details: list[Detail] = field(default_factory=list)
+    validation: list[tuple[int, float, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.columns = len(RUN_COLUMNS) + len(self.layers) * len(LAYER_COLUMNS)
+        self.capacity = max(64, self.budget // (3 * 8 * self.columns)) // 2 * 2
+        self.end = self.first_step  # the step after the last one recorded
+        self._block = np.empty((min(FIRST_ROWS, self.capacity), self.columns))
+        self._low = self._high = self._block  # one and the same until the first thinning
+
+    # --- writing
+
+    def append(self, lines: Array) -> None:
+        """Add the next steps, (n, columns); they continue where the record ends."""
+        while len(lines):
+            done = self.end - self.first_step
+            if done == self.capacity * self.stride:
+                self._thin()
+            part = lines[: self.capacity * self.stride - done]
+            self._reserve(-(-(done + len(part)) // self.stride))
+            if self.stride == 1:
+                self._block[done : done + len(part)] = part
+            else:
+                self._merge(part, done)
+            self.end += len(part)
+            lines = lines[len(part) :]
+
+    def _merge(self, lines: Array, done: int) -> None:
+        row, inside = divmod(done, self.stride)
+        if inside:
+            rest = lines[: self.stride - inside]
+            np.minimum(self._low[row], rest.min(axis=0), out=self._low[row])
+            np.maximum(self._high[row], rest.max(axis=0), out=self._high[row])
+            lines, row = lines[len(rest) :], row + 1
+        whole = len(lines) // self.stride
+        if whole:
+            parts = lines[: whole * self.stride].reshape(whole, self.stride, self.columns)
+            self._block[row : row + whole] = parts[:, 0]
+            self._low[row : row + whole] = parts.min(axis=1)
+            self._high[row : row + whole] = parts.max(axis=1)
+            lines, row = lines[whole * self.stride :], row + whole
+        if len(lines):
+            self._block[row], self._low[row], self._high[row] = lines[0], lines.min(axis=0), lines.max(axis=0)
+
+    def _reserve(self, rows: int) -> None:
+        if rows > len(self._block):
+            self._resize(min(self.capacity, max(rows, 2 * len(self._block))))
+
+    def _resize(self, rows: int) -> None:
+        def moved(old: Array) -> Array:
+            new = np.empty((rows, self.columns))
+            new[: len(old)] = old[:rows]
+            return new
+
+        same = self._low is self._block
+        self._block = moved(self._block)
+        self._low, self._high = (self._block, self._block) if same else (moved(self._low), moved(self._high))
+
+    def _thin(self) -> None:
+        # New arrays, because views of the old ones are in other hands. A NaN in either neighbor stays a NaN.
+        low, high, block = self._low, self._high, self._block
+        self._low = np.empty_like(block)
+        self._high = np.empty_like(block)
+        self._block = np.empty_like(block)
+        half = self.capacity // 2
+        self._block[:half] = block[::2]
+        self._low[:half] = np.minimum(low[::2], low[1::2])
+        self._high[:half] = np.maximum(high[::2], high[1::2])
+        self.stride *= 2
+
+    def cut(self, step: int) -> int:
+        """Forget everything from `step` on; the step from which recording must go on (a row that is cut is done anew)."""
+        if step >= self.end:
+            return self.end
+        self.end = max(self.first_step, self.first_step + (step - self.first_step) // self.stride * self.stride)
+        # Rows may be written again below what views show, so the views keep the old arrays.
+        self._resize(len(self._block))
+        self.details = [d for d in self.details if d.step < self.end]
+        self.validation = [v for v in self.validation if v[0] <= self.end]
+        self.events = [e for e in self.events if e[0] < step]
+        return self.end
+
+    # --- reading
+
+    def view(self, moment: int | None = None, line: Array | None = None, detail: Detail | None = None) -> RecordView:
+        """The record as it stands now, with one step's exact line at hand.
+
+        moment, line, detail   the step that is being looked at, its line (columns,) and its percentiles
+        """
+        complete = (self.end - self.first_step) // self.stride
+        details = tuple(self.details)
+        if detail is not None and all(d.step != detail.step for d in details):
+            details = (*details, detail)
+        validation = np.array(self.validation, dtype=np.float64).reshape(-1, 3)
+        return RecordView(
+            layers=self.layers,
+            kinds=self.kinds,
+            kept_steps=self.first_step + self.stride * np.arange(complete, dtype=np.int64),
+            block=self._block[:complete],
+            low=self._low[:complete],
+            high=self._high[:complete],
+            stride=self.stride,
+            validation_steps=validation[:, 0].astype(np.int64),
+            validation_loss=validation[:, 1],
+            validation_accuracy=validation[:, 2],
+            details=details,
+            steps_per_epoch=self.steps_per_epoch,
+            events=tuple(self.events),
+            moment=moment,
+            line=None if line is None else line.copy(),
+        )
+
+
+# --- files
+
+
+def arrays(view: RecordView) -> dict[str, NDArray[Any]]:
+    """The arrays of `record.npz`."""
+    found: dict[str, NDArray[Any]] = {
+        "steps": view.kept_steps,
+        **{name: view.block[:, view.column(name)] for name in RUN_COLUMNS},
+        "validation_steps": view.validation_steps,
+        "validation_loss": view.validation_loss,
+        "validation_accuracy": view.validation_accuracy,
+        "layers": np.array(view.layers),
+        "kinds": np.array(view.kinds),
+        **{name: view.block[:, view.column(name)] for name in LAYER_COLUMNS},
+    }
+    details = [d for d in view.details if d.step <= (view.kept_steps[-1] if len(view.kept_steps) else -1)]
+    found["detail_steps"] = np.array([d.step for d in details], dtype=np.int64)
+    stack = np.array([d.percentiles for d in details]).reshape(len(details), len(PERCENTILES), len(view.layers))
+    for index, name in enumerate(PERCENTILE_COLUMNS):
+        found[name] = stack[:, index]
+    found["stride"] = np.array(view.stride)
+    found["steps_per_epoch"] = np.array(view.steps_per_epoch)
+    if view.stride > 1:
+        for name in (*RUN_COLUMNS, *LAYER_COLUMNS):
+            found[f"least.{name}"], found[f"greatest.{name}"] = (
+                view.low[:, view.column(name)],
+                view.high[:, view.column(name)],
+            )
+    return found
+
+
+def npz(contents: dict[str, NDArray[Any]]) -> bytes:
+    """A .npz file's bytes, the same for the same arrays."""
+    import zipfile
+
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in contents.items():
+            part = io.BytesIO()
+            np.lib.format.write_array(part, np.asanyarray(array), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), part.getvalue())
+    return memory.getvalue()
+
+
+def save(view: RecordView, folder: Path) -> None:
+    """Write `record.npz`, `record.csv` and `layers.csv`."""
+    write_whole(folder / "record.npz", npz(arrays(view)))
+    write_whole(folder / "record.csv", _run_table(view))
+    write_whole(folder / "layers.csv", _layer_table(view))
+
+
+def _number(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.9g}"
+
+
+def _table(header: Sequence[str], rows: Any) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _run_table(view: RecordView) -> bytes:
+    validation = {int(s): (loss, hit) for s, loss, hit in _validation_rows(view)}
+    nothing = (np.nan, np.nan)
+    rows = (
+        [int(step), *map(_number, line[: len(RUN_COLUMNS)]), *map(_number, validation.get(int(step), nothing))]
+        for step, line in zip(view.kept_steps, view.block, strict=True)
+    )
+    return _table(["step", *RUN_COLUMNS, "validation_loss", "validation_accuracy"], rows)
+
+
+def _validation_rows(view: RecordView) -> Any:
+    return zip(view.validation_steps, view.validation_loss, view.validation_accuracy, strict=True)
+
+
+def _layer_table(view: RecordView) -> bytes:
+    width = len(LAYER_COLUMNS)
+    rows = (
+        [int(step), path, kind, *map(_number, line[first : first + width])]
+        for step, line in zip(view.kept_steps, view.block, strict=True)
+        for path, kind, first in zip(
+            view.layers, view.kinds, range(len(RUN_COLUMNS), len(line), width), strict=True
+        )
+    )
+    return _table(["step", "layer", "kind", *LAYER_COLUMNS], rows)
+
+
+def load(path: Path) -> RecordView:
+    """Read a `record.npz` back; an InputError when it is none."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            content = {name: file[name] for name in file.files}
+        layers, steps = tuple(map(str, content["layers"])), content["steps"]
+        columns = len(RUN_COLUMNS) + len(layers) * len(LAYER_COLUMNS)
+
+        def block(prefix: str) -> Array:
+            lines = np.full((len(steps), columns), np.nan)
+            for index, name in enumerate(RUN_COLUMNS):
+                lines[:, index] = content[prefix + name]
+            for index, name in enumerate(LAYER_COLUMNS):
+                lines[:, len(RUN_COLUMNS) + index :: len(LAYER_COLUMNS)] = content[prefix + name]
+            return lines
+
+        stride = int(content["stride"])
+        whole = block("")
+        details = tuple(
+            Detail(int(step), np.array([content[name][i] for name in PERCENTILE_COLUMNS]))
+            for i, step in enumerate(content["detail_steps"])
+        )
+        return RecordView(
+            layers=layers,
+            kinds=tuple(map(str, content["kinds"])),
+            kept_steps=steps,
+            block=whole,
+            low=block("least.") if stride > 1 else whole,
+            high=block("greatest.") if stride > 1 else whole,
+            stride=stride,
+            validation_steps=content["validation_steps"],
+            validation_loss=content["validation_loss"],
+            validation_accuracy=content["validation_accuracy"],
+            details=details,
+            steps_per_epoch=int(content["steps_per_epoch"]),
+        )
+    except OSError as error:
+        raise InputError(_("cannot be read: {reason}").format(reason=error.strerror or error), "", str(path)) from None
+    except Exception as error:
+        reason = type(error).__name__
+        raise InputError(
+            _("is not a record of a run ({reason}); make it again with: layerscope run").format(reason=reason), "", str(path)
+        ) from None

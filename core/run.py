@@ -1,0 +1,380 @@
+"""A run trains the network of an experiment, forward in time, backward in time, one operation or a million steps at a time.
+
+`Run` owns the memory; the compiled loop (`engine.executor`) does the work. A position s means: s updates are done. Going back
+restores the nearest checkpoint and computes the steps again; the numbers that come out are the same bit for bit, because
+everything random depends only on what it is for (`engine.random`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .checkpoints import Checkpoints
+from .data.base import Data
+from .engine import layout, random
+from .engine.program import Operation, Tensor, compile_program
+from .experiment import Experiment, value_at
+from .record import PERCENTILES, Detail, Record, RecordView
+
+Array = NDArray[np.float64]
+EVALUATION_ROWS = 256
+LARGEST_CHUNK = 4096  # steps; bounds the lines that wait for the record
+THREADS_FROM = 16_000_000  # multiplications in one product from which a second thread pays
+
+
+class Run:
+    """The training of one experiment.
+
+    experiment   what is trained
+    data         its data, when loaded already (lanes share it)
+    record       measure every layer at every step
+    progress     called with (done, total) while kernels are compiled the first time
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        data: Data | None = None,
+        *,
+        folder: Path | None = None,
+        record: bool = True,
+        progress: Callable[[int, int], None] | None = None,
+        first_step: int = 0,
+    ):
+        from .engine.executor import Machine
+
+        self.experiment = experiment
+        self.data = data if data is not None else experiment.data.load(experiment.seed, folder)
+        self.program = compile_program(experiment, self.data, record)
+        self.machine = Machine(self.program, self.data.x_train, self.data.t_train, experiment, progress)
+        self._evaluator: Machine | None = None
+        self.first_step = first_step
+        self.step = first_step
+        self.row = 0  # rows of the coming step that are done already
+        samples = len(self.data.x_train)
+        self.steps_per_epoch = math.ceil(samples / experiment.training.batch_size)
+        self.record = Record(
+            tuple(layer.path for layer in self.program.layers),
+            tuple(layer.kind for layer in self.program.layers),
+            steps_per_epoch=self.steps_per_epoch,
+            first_step=first_step,
+        )
+        self.checkpoints = Checkpoints(first_step=first_step)
+        self._line = np.full((1, self.program.columns), np.nan)
+        self._base = self.program.hyper.copy()
+        self.draw_parameters()
+        self.checkpoints.add(first_step, self.machine.kept)
+
+    # --- parameters
+
+    def draw_parameters(self) -> None:
+        """The initial parameters: weights from their schemes, biases zero, optimizer slots zero."""
+        self.machine.kept[:] = 0
+        for tensor in self.program.tensors:
+            parameter = tensor.parameter
+            stream = random.key(self.experiment.seed, "init", tensor.name)
+            drawn = parameter.init.draw(parameter.shape, parameter.fan_in, parameter.fan_out, stream)
+            self.parameter(tensor)[...] = drawn
+
+    def parameter(self, tensor: Tensor) -> NDArray[Any]:
+        """The present values of a parameter, as a view into the arena."""
+        count = tensor.parameter.count
+        return self.machine.arena[tensor.at : tensor.at + count].reshape(tensor.parameter.shape)
+
+    def gradient(self, tensor: Tensor) -> NDArray[Any]:
+        """The gradient of a parameter in the last step computed, as a view into the arena."""
+        count = tensor.parameter.count
+        return self.machine.arena[tensor.gradient : tensor.gradient + count].reshape(tensor.parameter.shape)
+
+    def parameters(self) -> dict[str, NDArray[Any]]:
+        """Copies of all parameters by name, "0.weight"."""
+        return {tensor.name: self.parameter(tensor).copy() for tensor in self.program.tensors}
+
+    # --- time
+
+    @property
+    def last_step(self) -> int:
+        """Steps that the experiment asks for."""
+        return self.experiment.training.epochs * self.steps_per_epoch
+
+    def advance(self, steps: int) -> None:
+        """Take `steps` whole steps from here; one that was begun operation by operation is finished as the first."""
+        goal = self.step + steps
+        if self.row and self.step < goal:
+            self.micro(len(self.program.table) - self.row)
+        while self.step < goal:
+            self._look_around()
+            stop = min(goal, self._next_stop(), self.step + LARGEST_CHUNK)
+            self._take(stop - self.step)
+
+    def _next_stop(self) -> int:
+        """The next step before which something else is due: a checkpoint, an evaluation, percentiles, a changed setting."""
+        stops = [self.checkpoints.next_after(self.step), next_detail(self.step)]
+        stops.append(next_validation(self.step, self.steps_per_epoch))
+        stops += [step for step, _, _ in self.record.events if step > self.step]
+        if self.step < self.record.end:
+            stops.append(self.record.end)
+        return min(stops)
+
+    def _look_around(self) -> None:
+        """What is due before the coming step is computed."""
+        if self.checkpoints.due(self.step):
+            self.checkpoints.add(self.step, self.machine.kept)
+        if self.step == self.record.end and is_validation(self.step, self.steps_per_epoch):
+            self.validate()
+
+    def _take(self, steps: int) -> None:
+        self._set_hyper()
+        lines = np.full((steps, self.program.columns), np.nan)
+        self.machine.execute(lines, self.step, 0, len(self.program.table))
+        self._keep(lines)
+
+    def _keep(self, lines: Array) -> None:
+        """Steps are done: record those that are new."""
+        first = self.step
+        self.step += len(lines)
+        self.row = 0
+        self._line[:] = lines[-1]
+        new = self.step - self.record.end
+        if new > 0:
+            self.record.append(lines[len(lines) - new :])
+            if is_detail(self.step - 1) and first <= self.step - 1:
+                self.record.details.append(self.percentiles(self.step - 1))
+
+    def micro(self, rows: int) -> None:
+        """Compute the next rows of the coming step; after the last one the step is done."""
+        self._look_around()
+        self._set_hyper()
+        if self.row == 0:
+            self._line[:] = np.nan
+        stop = min(self.row + rows, len(self.program.table))
+        self.machine.execute(self._line, self.step, self.row, stop)
+        self.row = stop
+        if stop == len(self.program.table):
+            self._keep(self._line.copy())
+
+    @property
+    def operation(self) -> Operation | None:
+        """The operation done last within the coming step; None between two steps."""
+        return next((o for o in reversed(self.program.operations) if 0 < o.last_row <= self.row), None)
+
+    def operation_forward(self) -> Operation:
+        """Do the next operation; after the last one of a step the step is done."""
+        operation = next(o for o in self.program.operations if o.last_row > self.row)
+        self.micro(operation.last_row - self.row)
+        return operation
+
+    def operation_back(self) -> Operation | None:
+        """Undo the last operation; the one that is then the last, None at the start of a step."""
+        if self.row == 0:
+            if self.step == self.first_step:
+                return None
+            self.seek(self.step - 1)
+            done = len(self.program.operations)
+        else:
+            done = sum(o.last_row <= self.row for o in self.program.operations)
+            self.seek(self.step)
+        stop = self.program.operations[done - 2].last_row if done > 1 else 0
+        if stop:
+            self.micro(stop)
+        return self.operation
+
+    def seek(self, step: int) -> None:
+        """Go to a position: back (a replay from a checkpoint) or forward. The record keeps its future."""
+        step = max(step, self.first_step)
+        if step < self.step or self.row:
+            at, kept = self.checkpoints.nearest(step)
+            if not (self.row == 0 and at <= self.step <= step):
+                self.machine.kept[:] = kept
+                self.step, self.row = at, 0
+        self.advance(step - self.step)
+
+    def look(self) -> tuple[Array, Detail]:
+        """What the coming step will measure, (columns,), and its percentiles; the position stays.
+
+        Forward and backward are computed, the parameters are not updated.
+        """
+        if self.row:
+            return self._line[0].copy(), self.percentiles(self.step)
+        self._set_hyper()
+        kept = self.machine.kept.copy()
+        line = np.full((1, self.program.columns), np.nan)
+        self.machine.execute(line, self.step, 0, len(self.program.table))
+        self.machine.kept[:] = kept
+        return line[0], self.percentiles(self.step)
+
+    def view(self, looking: bool = False) -> RecordView:
+        """The record as it stands; with `looking`, the present position's exact line and percentiles are in it."""
+        if not looking:
+            return self.record.view()
+        line, detail = self.look()
+        return self.record.view(self.step, line, detail)
+
+    # --- settings that change while training
+
+    def set_live(self, path: str, value: float) -> None:
+        """Change a setting from the present step on; what was recorded after it is forgotten and computed anew."""
+        place = self.program.live.get(path)
+        if place is None:
+            raise KeyError(path)
+        here = self.step
+        self._cut(here)
+        self.record.events = [e for e in self.record.events if e[:2] != (here, path)]
+        self.record.events.append((here, path, float(value)))
+
+    def _cut(self, step: int) -> None:
+        begun = self.row
+        if step < self.record.end:
+            again = self.record.cut(step)
+            self.checkpoints.cut(step)
+            if again < step:
+                self.row = 0
+                self.machine.kept[:], self.step = self.checkpoints.nearest(again)[1], self.checkpoints.nearest(again)[0]
+                self.advance(step - self.step)
+                if begun:
+                    self.micro(begun)
+
+    def _set_hyper(self) -> None:
+        self.machine.hyper[:] = self._base
+        for step, path, value in self.record.events:
+            if step <= self.step:
+                self.machine.hyper[self.program.live[path]] = value
+
+    def fork(self, experiment: Experiment) -> Run:
+        """A run of another experiment that starts from the present position with the present parameters.
+
+        Parameters that both have in the same place and shape are taken over, optimizer slots too where all parameters
+        are; everything else starts as a new run would draw it.
+        """
+        same_data = experiment.data == self.experiment.data and experiment.seed == self.experiment.seed
+        child = Run(experiment, self.data if same_data else None, first_step=self.step)
+        mine = {t.name: t for t in self.program.tensors}
+        for tensor in child.program.tensors:
+            other = mine.get(tensor.name)
+            if other is not None and other.parameter.shape == tensor.parameter.shape:
+                child.parameter(tensor)[...] = self.parameter(other)
+        layout_of = [(t.name, t.at, t.parameter.shape) for t in self.program.tensors]
+        if layout_of == [(t.name, t.at, t.parameter.shape) for t in child.program.tensors] and (
+            experiment.training.optimizer.slots == self.experiment.training.optimizer.slots
+        ):
+            child.machine.kept[:] = self.machine.kept.astype(child.program.dtype)
+        child.checkpoints.add(child.step, child.machine.kept)
+        return child
+
+    # --- measuring what is not measured at every step
+
+    def percentiles(self, step: int) -> Detail:
+        """Percentiles of the activations that stand in the arena, which are those of `step`."""
+        found = np.empty((len(PERCENTILES), len(self.program.layers)))
+        rows = self.machine.rows
+        for index, layer in enumerate(self.program.layers):
+            values = np.sort(self.machine.arena[layer.wire.at : layer.wire.at + rows * layer.wire.width])
+            found[:, index] = _percentiles(values)
+        return Detail(step, found)
+
+    def validate(self) -> tuple[float, float]:
+        """Loss and accuracy on the validation data with the present parameters, added to the record."""
+        if len(self.data.x_validation) == 0:
+            return math.nan, math.nan
+        loss, accuracy = self.evaluate(self.data.x_validation, self.data.t_validation)
+        if all(step != self.step for step, _, _ in self.record.validation):
+            self.record.validation.append((self.step, loss, accuracy))
+        return loss, accuracy
+
+    def evaluate(self, x: Array, t: Array) -> tuple[float, float]:
+        """Mean loss and accuracy of the present parameters on samples x (n, *shape) with targets t (n, targets)."""
+        from .engine.executor import Machine
+
+        if self._evaluator is None or self._evaluator.samples is not x:
+            program = compile_program(self.experiment, self.data, evaluation_rows=EVALUATION_ROWS)
+            self._evaluator = Machine(program, x, t, self.experiment)
+        machine = self._evaluator
+        count = self.program.parameter_count
+        machine.arena[:count] = self.machine.arena[:count]
+        blocks = math.ceil(len(x) / EVALUATION_ROWS)
+        lines = np.full((blocks, machine.program.columns), np.nan)
+        machine.execute(lines, 0, 0, len(machine.program.table))
+        share = np.full(blocks, float(EVALUATION_ROWS))
+        share[-1] = len(x) - EVALUATION_ROWS * (blocks - 1)
+        share /= len(x)
+        return float(lines[:, layout.LOSS] @ share), float(lines[:, layout.ACCURACY] @ share)
+
+    def value(self, operation: Operation) -> NDArray[Any]:
+        """A copy of what an operation computed: (rows, *shape) or the parameter's shape."""
+        rows = self.machine.rows
+        shape = (rows, *operation.shape) if operation.per_sample else operation.shape
+        return self.machine.arena[operation.place : operation.place + math.prod(shape)].reshape(shape).copy()
+
+    def batch(self) -> NDArray[np.int64]:
+        """Row numbers of the present minibatch in the training data, -1 where it is shorter than a full one."""
+        size = self.program.batch_size
+        return self.machine.context[layout.INDICES : layout.INDICES + size].copy()
+
+
+def _percentiles(ordered: NDArray[Any]) -> Array:
+    """Percentiles of sorted values, linear between neighbors; all NaN when there is one (it sorts to the end)."""
+    if np.isnan(ordered[-1]):
+        return np.full(len(PERCENTILES), np.nan)
+    place = np.array(PERCENTILES) / 100.0 * (len(ordered) - 1)
+    below = np.floor(place).astype(int)
+    above = np.minimum(below + 1, len(ordered) - 1)
+    low, high = ordered[below].astype(np.float64), ordered[above].astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(low == high, low, low + (place - below) * (high - low)))
+
+
+# --- schedules of what is measured: functions of the step alone, so that runs stay the same bit for bit
+
+
+def _sparse(count: int, per_doubling: int) -> bool:
+    """Whether `count` is kept when everything is kept at first, and then `per_doubling` of every doubling."""
+    spacing = 1
+    while count >= 2 * per_doubling * spacing:
+        spacing *= 2
+    return count % spacing == 0
+
+
+def _next_sparse(count: int, per_doubling: int) -> int:
+    spacing = 1
+    while count >= 2 * per_doubling * spacing:
+        spacing *= 2
+    return (count // spacing + 1) * spacing
+
+
+def is_detail(step: int) -> bool:
+    """Whether percentiles of this step are recorded: the first 16, then 8 in every doubling."""
+    return _sparse(step, 8)
+
+
+def next_detail(step: int) -> int:
+    """The end of the chunk from `step` on in which only the last step has its percentiles recorded."""
+    return step + 1 if is_detail(step) else _next_sparse(step, 8) + 1
+
+
+def is_validation(step: int, steps_per_epoch: int) -> bool:
+    """Whether the network is evaluated before this step: before every epoch, later 32 times in every doubling of epochs."""
+    return step % steps_per_epoch == 0 and _sparse(step // steps_per_epoch, 32)
+
+
+def next_validation(step: int, steps_per_epoch: int) -> int:
+    return _next_sparse(step // steps_per_epoch, 32) * steps_per_epoch
+
+
+def live_paths(experiment: Experiment) -> dict[str, float]:
+    """The settings that may change while training, with their values."""
+    from .fields import describe
+
+    found = {}
+    for name in ("optimizer",):
+        for entry in describe(type(getattr(experiment.training, name))):
+            if entry.live:
+                path = f"training.{name}.{entry.name}"
+                found[path] = float(value_at(experiment, path))
+    return found
+
