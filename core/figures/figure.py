@@ -1,0 +1,227 @@
+"""A figure is a value: what is to be drawn, in numbers and words, without a single pixel.
+
+The window draws it with pyqtgraph, an export draws the same value with Matplotlib; so what is exported is what was shown, and
+the same figure can be made again where there is no screen. Colors are named by their role ("lane-0", "healthy"); a theme says
+what they look like (`palette.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..fields import Described
+from ..network import Plan
+from ..record import RecordView
+from ..registry import Registry
+from ..theory.mean_field import LayerPrediction
+
+Array = NDArray[np.float64]
+Scale = Literal["linear", "log", "symlog"]
+Dash = Literal["solid", "dashed", "dotted"]
+Marker = Literal["", "circle", "square", "triangle", "diamond"]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis. `label` says what is measured and its unit.
+
+    limits   what is shown, in data units; None: fitted to the data
+    linear_below   on a symlog axis: numbers smaller than this are drawn linearly
+    ticks    (position, text) in place of the usual ones: names of layers
+    """
+
+    label: str
+    scale: Scale = "linear"
+    limits: tuple[float, float] | None = None
+    linear_below: float = 1.0
+    ticks: tuple[tuple[float, str], ...] | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """Points joined by a line; a NaN is a gap."""
+
+    x: Array
+    y: Array
+    color: str
+    label: str = ""
+    dash: Dash = "solid"
+    marker: Marker = ""
+    width: float = 2.0
+    faint: bool = False
+    axis: Literal["left", "right"] = "left"
+
+
+@dataclass(frozen=True)
+class Band:
+    """The area between two curves."""
+
+    x: Array
+    low: Array
+    high: Array
+    color: str
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """A box plot whose numbers are known already: whiskers from least to most, an outer and an inner box, a mark.
+
+    All arrays are (n,); `width` and `shift` are in units of x. NaN entries draw nothing.
+    """
+
+    x: Array
+    least: Array
+    most: Array
+    outer: tuple[Array, Array] | None
+    inner: tuple[Array, Array] | None
+    middle: Array
+    color: str
+    label: str = ""
+    width: float = 0.3
+    shift: float = 0.0
+
+
+@dataclass(frozen=True)
+class Span:
+    """A shaded range across the whole plot, such as the healthy range, on the axis `across`."""
+
+    low: float
+    high: float
+    color: str
+    label: str = ""
+    across: Literal["x", "y"] = "y"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A straight line across the whole plot at one position: an epoch, the present step, the loss at chance."""
+
+    at: float
+    color: str
+    label: str = ""
+    across: Literal["x", "y"] = "y"
+    dash: Dash = "dashed"
+
+
+@dataclass(frozen=True)
+class Note:
+    """A short text beside a point of the plot."""
+
+    x: float
+    y: float
+    text: str
+    color: str = "text"
+    anchor: Literal["left", "right", "center"] = "left"
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """Colored cells: `values` (rows, columns) between the given edges; NaN cells stay empty.
+
+    limits   of the color scale, in data units
+    """
+
+    values: Array
+    x_edges: Array
+    y_edges: Array
+    label: str
+    scale: Scale = "linear"
+    limits: tuple[float, float] | None = None
+    colormap: str = "viridis"
+
+
+Mark = Line | Band | Boxes | Span | Rule | Note | Heatmap
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One pair of axes with what stands in it. `right` is a second vertical axis."""
+
+    x: Axis
+    y: Axis
+    marks: tuple[Mark, ...]
+    title: str = ""
+    right: Axis | None = None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Plots below one another, with what a reader needs to know.
+
+    name      the kind's name, "gradients"
+    empty     why nothing is drawn, when nothing is
+    table     the numbers behind the figure: column name -> values, for CSV
+    stamp     name, seed, step and hash of the experiments, for the file's metadata
+    """
+
+    name: str
+    title: str
+    subtitle: str
+    plots: tuple[Plot, ...]
+    empty: str = ""
+    table: dict[str, NDArray[Any]] = field(default_factory=dict)
+    stamp: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Lane:
+    """What a figure knows of one lane.
+
+    name         "A", "B", ...
+    label        what is different about it, "as built" or "init: He"
+    view         its record
+    plan         its layers, with shapes and problems
+    predictions  what theory expects of its layers at initialization
+    experiment   (name, seed, hash)
+    """
+
+    name: str
+    label: str
+    view: RecordView
+    plan: Plan
+    predictions: tuple[LayerPrediction, ...] = ()
+    experiment: tuple[str, int, str] = ("", 0, "")
+    chance: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is to be drawn: the lanes, at one step of their common time."""
+
+    lanes: tuple[Lane, ...]
+    step: int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a chart says, in four short texts; `yours` is written from the present numbers."""
+
+    what: str
+    why: str
+    good: str
+    yours: str
+
+
+@dataclass(frozen=True)
+class FigureKind:
+    """One kind of figure: its file registers one of these.
+
+    build     draws a scene with the given options as a figure
+    explain   says what is seen
+    options   settings of the figure, a frozen `Described` whose defaults are sensible
+    """
+
+    name: str
+    title: str
+    build: Callable[[Scene, Any], Figure]
+    explain: Callable[[Scene, Any], Explanation]
+    options: type[Described]
+
+
+FIGURES: Registry[FigureKind] = Registry("figure", "layerscope.core.figures")
