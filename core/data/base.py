@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine import random
-from ..errors import InputError
 from ..fields import Kind, about
 from ..registry import Registry
-from ..text import N_, _
+from ..text import N_
 from .scaling import SCALINGS, Fitted
 
 
@@ -64,7 +63,10 @@ class Data(msgspec.Struct, frozen=True):
 
 
 class DataSet(Kind, frozen=True, kw_only=True):
-    """Where the samples come from."""
+    """Where the samples come from.
+
+    The InputErrors of all methods name a place inside the data set: "validation", without the "data." before it.
+    """
 
     registry: ClassVar[Registry[type[DataSet]]] = Registry(N_("data set"), "layerscope.core.data")
 
@@ -99,16 +101,6 @@ class DataSet(Kind, frozen=True, kw_only=True):
         ),
     ] = 0.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.validation + self.test >= 1.0:
-            raise InputError(
-                _(
-                    "validation share {validation:g} and test share {test:g} leave nothing to train on; lower one"
-                ).format(validation=self.validation, test=self.test),
-                "validation",
-            )
-
     def collect(self, seed: int, folder: Path | None) -> Samples:
         """All samples. Toys draw them from the seed, files are read relative to `folder`.
 
@@ -121,7 +113,10 @@ class DataSet(Kind, frozen=True, kw_only=True):
         raise NotImplementedError
 
     def load(self, seed: int, folder: Path | None = None) -> Data:
-        """The samples, with label noise, split and scaled; the same seed gives the same bits."""
+        """The samples, with label noise, split and scaled; the same seed gives the same bits.
+
+        folder   where relative paths of files start: the folder of the experiment file
+        """
         from .splits import prepare
 
         return prepare(self, self.collect(seed, folder), seed)

@@ -44,6 +44,6 @@ def _read() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
             _("the sample data of the program is missing or damaged ({reason}); install Layerscope again").format(
                 reason=error
             ),
-            "data",
+            "",
             FILE,
         ) from None

@@ -34,20 +34,18 @@ def prepare(dataset: DataSet, samples: Samples, seed: int) -> Data:
 
     classes = len(samples.classes)
     if not np.isfinite(samples.x).all():
-        raise InputError(
-            _("the inputs hold numbers that are not finite (NaN or infinity); remove those samples"), "data"
-        )
+        raise InputError(_("the inputs hold numbers that are not finite (NaN or infinity); remove those samples"))
     train, validation, test = split(samples.y, dataset.validation, dataset.test, seed)
     y = with_label_noise(samples.y, train, dataset.label_noise, classes, seed)
-    scale = SCALINGS.get(dataset.scaling, "data.scaling").fit(samples.x[train])
+    scale = SCALINGS.get(dataset.scaling, "scaling").fit(samples.x[train])
+    scaled = scale.apply(samples.x)
+    if not (np.isfinite(scale.divisor).all() and np.isfinite(scaled).all()):
+        raise InputError(
+            _("the inputs are too large to be scaled; divide them by a power of ten in the file"), "scaling"
+        )
 
     def part(rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
-        x = plain(scale.apply(samples.x[rows]))
-        if not np.isfinite(x).all():
-            raise InputError(
-                _("the inputs are too large to be scaled; divide them by a power of ten in the file"), "data.scaling"
-            )
-        return x, np.ascontiguousarray(y[rows]), one_hot(y[rows], classes)
+        return plain(scaled[rows]), np.ascontiguousarray(y[rows]), one_hot(y[rows], classes)
 
     return Data(*part(train), *part(validation), *part(test), classes=samples.classes, scale=scale)
 
@@ -68,7 +66,7 @@ def split(
                 "{count} samples with validation share {validation:g} and test share {test:g} leave none to train on; "
                 "lower the shares or use more samples"
             ).format(count=count, validation=validation, test=test),
-            "data.validation",
+            "validation",
         )
     order = random.permutation(random.key(seed, "split"), count)
     # Where each sample stands among those of its class, from 0 to 1. Sorted by that, every stretch holds all classes in
@@ -100,7 +98,7 @@ def with_label_noise(
     if wrong == 0:
         return y
     if classes < 2:
-        raise InputError(_("label noise needs at least two classes, the data has one; set it to 0"), "data.label_noise")
+        raise InputError(_("label noise needs at least two classes, the data has one; set it to 0"), "label_noise")
     rank = np.argsort(random.permutation(random.key(seed, "label noise", "samples"), len(y)))
     chosen = train[np.argsort(rank[train])][:wrong]
     shift = random.uniform(random.key(seed, "label noise", "classes"), len(y))[chosen]
