@@ -1,22 +1,24 @@
 """How large the signal and the gradient should be in every layer of a freshly drawn, very wide network.
 
-A dense layer adds up so many independent random products that its outputs are normally distributed, whatever its inputs are.
-So one number per layer, the mean square, says what comes next, and the same bookkeeping on the way back says how fast the
-gradient vanishes or explodes. Written for N inputs, weights of variance Var(W), biases of variance Var(b), z ~ N(0, 1):
+A dense layer adds up so many independent random products that its outputs are normally distributed, whatever its inputs
+are. So one number per layer, the mean square, says what comes next, and the same bookkeeping on the way back says how fast
+the gradient vanishes or explodes. For N inputs, M outputs, weights of variance Var(W), biases of variance Var(b) and
+z ~ N(0, 1):
 
     forward     q = N Var(W) E[a^2] + Var(b)         E[a^2] = E[f(sqrt(q) z)^2]
-    backward    E[(dL/dx)^2] = M Var(W) E[(dL/dy)^2]  through the weights (M outputs)
+    backward    E[(dL/dx)^2] = M Var(W) E[(dL/dy)^2]  through the weights
                 E[(dL/dh)^2] = E[f'(h)^2] E[(dL/da)^2]  through the function
 
-Sources: Poole et al. 2016 (arXiv 1606.05340, eq. 3), Schoenholz et al. 2017 (arXiv 1611.01232, eq. 3, 7, 9 and 12), Hayou et al.
-2019 (arXiv 1902.06853), Yang et al. 2019 for batch normalization (arXiv 1902.08129). What is assumed, and where it fails:
+Sources: Poole et al. 2016 (arXiv 1606.05340), Schoenholz et al. 2017 (arXiv 1611.01232), Hayou et al. 2019 (arXiv
+1902.06853), Yang et al. 2019 for batch normalization (arXiv 1902.08129). What is assumed, and where it fails:
 
 * The width is infinite. `Signal.log_variance` says how far one drawn network of finite width may be from it.
 * On the way back the weights are taken as independent of those on the way forward. Good in practice.
-* All samples are equally long, E[x^2]; real samples differ, which matters little unless the function is strongly curved.
+* All samples are equally long, E[x^2]; real samples differ, which matters little unless the function is strongly
+  curved.
 
-Expectations are integrals over z, by Gauss-Legendre panels that end where the function has a kink. (Gauss-Hermite, the usual
-choice, is wrong by 1e-3 for ReLU at 100 points: it does not see the kink.)
+Expectations are integrals over z, by Gauss-Legendre panels that end where the function has a kink. (Gauss-Hermite, the
+usual choice, is wrong by 1e-3 for ReLU at 100 points: it does not see the kink.)
 """
 
 from __future__ import annotations
@@ -65,9 +67,10 @@ def _apply(functions: Functions, x: Array) -> tuple[Array, Array]:
 
 @lru_cache(maxsize=256)
 def _landmarks(functions: Functions, largest: float) -> tuple[float, ...]:
-    """Inputs x, |x| <= largest, at which panels should end: kinks, and a ladder 0, +-1, +-4, +-16 ... of the functions' own scale.
+    """Inputs x, |x| <= largest, at which panels should end: kinks, and a ladder 0, +-1, +-4, +-16 ...
 
-    Without the ladder a tanh of large numbers, all but a step, would slip between the nodes.
+    The functions bend on the scale of 1. Without the ladder a tanh of large numbers, all but a step, would slip between
+    the nodes.
     """
     ladder = [0.0]
     rung = 1.0
@@ -102,7 +105,7 @@ def _preimages(functions: Functions, level: float, largest: float) -> list[float
 
 
 def _panels(edges: Array, points: int) -> tuple[Array, Array]:
-    """z and weights (density included) for panels between sorted edges (..., panels + 1); both (..., panels * points)."""
+    """z and weights, density included, (..., panels * points), for panels between sorted edges (..., panels + 1)."""
     nodes, weights = _legendre(points)
     start, length = edges[..., :-1, None], np.diff(edges)[..., None]
     z = start + length * nodes
@@ -132,7 +135,8 @@ class Moments:
     @property
     def kurtosis(self) -> float:
         """E[f^4] / E[f^2]^2 - 1: how unequally the units share the signal; 2 for a normal number."""
-        return self.fourth / self.second**2 - 1.0 if self.second > 0.0 else 0.0
+        # Not second**2: Python's power raises where a product overflows to infinity.
+        return self.fourth / self.second / self.second - 1.0 if self.second > 0.0 else 0.0
 
 
 @lru_cache(maxsize=8192)
@@ -140,19 +144,20 @@ def moments(functions: Functions, mean: float, variance: float) -> Moments:
     """Moments of the functions, one after the other, of a number N(mean, variance). All NaN when that is not finite."""
     if not (math.isfinite(mean) and math.isfinite(variance)):
         return Moments(math.nan, math.nan, math.nan, math.nan, math.nan)
-    if variance <= 0.0:
+    if variance == 0.0:
         value, slope = (float(a[0]) for a in _apply(functions, np.array([mean])))
-        return Moments(value, value**2, value**4, slope**2, 0.0)
+        return Moments(value, value * value, (value * value) * (value * value), slope * slope, 0.0)
     deviation = math.sqrt(variance)
     marks = np.array(_landmarks(functions, _ladder_end(mean, deviation)))
-    edges = np.union1d(_STEPS, np.clip((marks - mean) / deviation, -REACH, REACH))
-    z, w = _panels(edges, POINTS)
-    value, slope = _apply(functions, mean + deviation * z)
+    z, w = _panels(np.union1d(_STEPS, np.clip((marks - mean) / deviation, -REACH, REACH)), POINTS)
+    values, slopes = _apply(functions, mean + deviation * z)
     with np.errstate(all="ignore"):
-        squares = value * value
+        squares = values * values
         second = float(w @ squares)
         elasticity = 0.5 * (float(w @ (squares * z * z)) / second - 1.0) if second > 0.0 else 0.0
-        return Moments(float(w @ value), second, float(w @ (squares * squares)), float(w @ (slope * slope)), elasticity)
+        return Moments(
+            float(w @ values), second, float(w @ (squares * squares)), float(w @ (slopes * slopes)), elasticity
+        )
 
 
 def _ladder_end(mean: float, deviation: float) -> float:
@@ -170,11 +175,13 @@ def pair_moments(functions: Functions, mean: float, variance: float, correlation
     if not (math.isfinite(mean) and math.isfinite(variance) and math.isfinite(correlation)):
         return math.nan, math.nan
     alone = moments(functions, mean, variance)
-    shared, own = math.sqrt(abs(correlation)), math.sqrt(max(1.0 - abs(correlation), 0.0))
-    if variance <= 0.0 or (correlation > 0.0 and own < 1e-7):
+    shared, own = math.sqrt(abs(correlation)), math.sqrt(max(1.0 - abs(correlation), 1e-14))
+    if variance <= 0.0 or (correlation > 0.0 and own < 2e-7):
         return alone.second, alone.slope_square
     deviation = math.sqrt(variance)
     marks = np.array(_landmarks(functions, _ladder_end(mean, deviation)))
+    # Rungs that lie within a thousandth of a standard deviation around zero would cost more than they tell.
+    marks = marks[(np.abs(marks) > 1e-3 * deviation) | (np.abs(marks) < 1.0)]
     if shared < 1e-9:
         g, w = np.zeros(1), np.ones(1)
     else:
@@ -218,13 +225,17 @@ class Law:
         """Of the normal number in two different samples, in [-1, 1]."""
         if not self.variance > 0.0:
             return 1.0
-        return min(1.0, max(-1.0, (self.shared - self.mean**2) / self.variance))
+        return min(1.0, max(-1.0, (self.shared - self.mean * self.mean) / self.variance))
 
 
 @dataclass(frozen=True)
 class Inner:
-    """A layer inside of a block: its path inside of the block ("body.1"), what is expected of its output, and `backward`, the
-    mean square of dL/d(its output) divided by that of dL/d(the block's output)."""
+    """A layer inside of a block.
+
+    path       inside of the block: "body.1"
+    signal     what is expected of its output
+    backward   mean square of dL/d(its output) divided by the mean square of dL/d(the block's output)
+    """
 
     path: str
     signal: Signal
@@ -238,12 +249,12 @@ class Signal:
     width           numbers per sample
     mean            E[a]
     second_moment   E[a^2]
-    shared          E[a a'], the same unit in two different samples: what the samples have in common. The variance over the
-                    batch, which batch normalization divides by, is second_moment - shared.
+    shared          E[a a'], the same unit in two different samples: what the samples have in common. The variance over
+                    the batch, which batch normalization divides by, is second_moment - shared.
     law             their distribution, for a function that comes next
-    backward        of the layer: mean square of dL/d(input) divided by the mean square of dL/d(output), both per number
-    log_variance    finite width: Var(ln second_moment) over networks drawn alike, for one sample, in first order. Averaging
-                    over different samples can only make it smaller.
+    backward        of the layer: mean square of dL/d(input) divided by mean square of dL/d(output), both per number
+    log_variance    finite width: Var(ln second_moment) over networks drawn alike, for one sample, in first order.
+                    Averaging over different samples can only make it smaller.
     inside          layers inside of this one, when it is a block
 
     Every method returns the signal behind the next layer and leaves this one as it is.
@@ -264,8 +275,8 @@ class Signal:
 
         shared   mean product of the same feature in two different samples; the square of the mean when not given
         """
-        shared = mean**2 if shared is None else shared
-        return cls(width, mean, second_moment, shared, Law(mean, max(second_moment - mean**2, 0.0), shared))
+        shared = mean * mean if shared is None else shared
+        return cls(width, mean, second_moment, shared, Law(mean, max(second_moment - mean * mean, 0.0), shared))
 
     @classmethod
     def unknown(cls, width: int) -> Signal:
@@ -275,7 +286,7 @@ class Signal:
     @property
     def variance(self) -> float:
         """Over samples and units together."""
-        return max(self.second_moment - self.mean**2, 0.0) if math.isfinite(self.second_moment) else math.nan
+        return max(self.second_moment - self.mean * self.mean, 0.0) if math.isfinite(self.second_moment) else math.nan
 
     @property
     def std(self) -> float:
@@ -297,10 +308,10 @@ class Signal:
         width     numbers put out per sample, where that is not fan_out (convolution)
         """
         width = fan_out if width is None else width
-        scale = fan_in * weight_std**2
+        scale = fan_in * weight_std * weight_std
         q = scale * self.second_moment + bias_variance
         share = scale * self.second_moment / q if q > 0.0 else 0.0
-        drift = share**2 * self.log_variance
+        drift = share * share * self.log_variance
         shared = scale * self.shared + bias_variance
         return Signal(
             width=width,
@@ -308,15 +319,16 @@ class Signal:
             second_moment=q,
             shared=shared,
             law=Law(0.0, q, shared, drift),
-            backward=fan_out * weight_std**2,
+            backward=fan_out * weight_std * weight_std,
             log_variance=drift + 2.0 / width,
         )
 
     def through_function(self, activation: Activation, parameter: float = 0.0) -> Signal:
         """Behind a function that is applied to every number.
 
-        Exact behind weights, also for several functions in a row (the integral is then over their composition; the way back
-        is exact for all of them together). Behind anything else the numbers are taken as normal with their mean and variance.
+        Exact behind weights, also for several functions in a row: the integral is then over their composition, and the
+        factors on the way back have the right product. Behind anything else, such as the data or dropout, the numbers
+        are taken as normal with their mean and variance.
         """
         law = replace(self.law, functions=(*self.law.functions, (activation, parameter)))
         now = moments(law.functions, law.mean, law.variance)
@@ -328,7 +340,7 @@ class Signal:
             shared=pair_moments(law.functions, law.mean, law.variance, law.correlation)[0],
             law=law,
             backward=now.slope_square / before if before != 0.0 else 0.0,
-            log_variance=now.elasticity**2 * law.log_variance + now.kurtosis / self.width,
+            log_variance=now.elasticity * now.elasticity * law.log_variance + now.kurtosis / self.width,
         )
 
     def through_dropout(self, rate: float) -> Signal:
@@ -343,27 +355,27 @@ class Signal:
         )
 
     def through_batch_norm(self, epsilon: float = 0.0) -> Signal:
-        """Behind batch normalization of a large batch: what all samples share is taken away, the rest is scaled to variance 1.
+        """Behind batch normalization of a large batch: what all samples share is taken away, the rest has variance 1.
 
-        Yang et al. 2019: the gradient's mean square grows by E[f'^2] / Var(f) per layer, pi / (pi - 1) for ReLU. Batches below
-        about 30 samples grow faster still.
+        Yang et al. 2019: the gradient's mean square grows by E[f'^2] / Var(f) per layer, pi / (pi - 1) for ReLU. With
+        batches below about 30 samples it grows faster still.
         """
         variance = max(self.second_moment - self.shared, 0.0)
         return self._normalized(variance, epsilon, shared=0.0)
 
     def through_layer_norm(self, epsilon: float = 0.0) -> Signal:
         """Behind layer normalization: mean 0 and variance 1 over the units of each sample."""
-        variance = max(self.second_moment - self.mean**2, 0.0)
+        variance = max(self.second_moment - self.mean * self.mean, 0.0)
         scale = variance + epsilon
-        return self._normalized(variance, epsilon, shared=(self.shared - self.mean**2) / scale if scale > 0.0 else 0.0)
+        shared = (self.shared - self.mean * self.mean) / scale if scale != 0.0 else 0.0
+        return self._normalized(variance, epsilon, shared)
 
     def _normalized(self, variance: float, epsilon: float, shared: float) -> Signal:
         scale = variance + epsilon
         if scale == 0.0:
             return Signal.unknown(self.width)
-        return replace(
-            self.becoming(mean=0.0, second_moment=variance / scale, shared=shared, backward=1.0 / scale), log_variance=0.0
-        )
+        signal = self.becoming(mean=0.0, second_moment=variance / scale, shared=shared, backward=1.0 / scale)
+        return replace(signal, log_variance=0.0, law=replace(signal.law, log_variance=0.0))
 
     def plus(self, other: Signal) -> Signal:
         """The sum of two signals that are independent of each other, as at the end of a residual block.
@@ -379,16 +391,16 @@ class Signal:
                 shared=self.shared + other.shared + 2.0 * self.mean * other.mean,
                 backward=1.0,
             ),
-            log_variance=sum(w**2 * s.log_variance for w, s in zip(weights, (self, other), strict=True)),
+            log_variance=sum(w * w * s.log_variance for w, s in zip(weights, (self, other), strict=True)),
         )
 
     def scaled(self, factor: float) -> Signal:
         """Every number times a constant."""
         return self.becoming(
             mean=factor * self.mean,
-            second_moment=factor**2 * self.second_moment,
-            shared=factor**2 * self.shared,
-            backward=factor**2,
+            second_moment=factor * factor * self.second_moment,
+            shared=factor * factor * self.shared,
+            backward=factor * factor,
         )
 
     def unchanged(self) -> Signal:
@@ -399,7 +411,7 @@ class Signal:
         self, *, mean: float, second_moment: float, shared: float, backward: float, width: int | None = None
     ) -> Signal:
         """A signal with other moments, its distribution taken as normal; for layers with a rule of their own."""
-        law = Law(mean, max(second_moment - mean**2, 0.0), shared, self.log_variance)
+        law = Law(mean, max(second_moment - mean * mean, 0.0), shared, self.log_variance)
         width = self.width if width is None else width
         return Signal(width, mean, second_moment, shared, law, backward, self.log_variance)
 
@@ -426,7 +438,7 @@ class LayerPrediction:
 
     def rms_band(self, deviations: float = 2.0) -> tuple[float, float]:
         """The range of rms within `deviations` standard deviations of the logarithm."""
-        factor = math.exp(0.5 * deviations * self.log_std)
+        factor = math.exp(min(0.5 * deviations * self.log_std, 700.0))
         return self.rms / factor, self.rms * factor
 
 
@@ -438,8 +450,8 @@ def predict(
     second_moment, mean   E[x^2] and E[x] over samples and features
     shared                E[x x'] over pairs of different samples, see `Signal.of_data`
 
-    Layers behind one that theory has no rule for (`mean_field` raises NotImplementedError) get NaN; nothing is returned for
-    layers from the first impossible one on. Gradients are relative to the last layer returned.
+    Layers behind one that theory has no rule for (`mean_field` raises NotImplementedError) get NaN; nothing is returned
+    for layers from the first impossible one on. Gradients are relative to the last layer returned.
     """
     signal = Signal.of_data(math.prod(plan.shape), second_moment, mean, shared)
     signals: list[tuple[str, Signal]] = []
@@ -487,7 +499,7 @@ class FixedPoint:
     """Where the mean square settles in a deep network of equal layers, and what happens there.
 
     q              mean square of the pre-activations in the limit; 0 where the signal dies, infinite where it explodes
-    chi_1          factor of the gradient's mean square per layer (Schoenholz 2017): below 1 it vanishes, above 1 it explodes
+    chi_1          factor of the gradient's mean square per layer (Schoenholz 2017): it vanishes below 1, explodes above
     chi_parallel   dq'/dq: below 1 a disturbance of q dies out
     """
 
@@ -501,7 +513,9 @@ class FixedPoint:
         return math.sqrt(self.chi_1)
 
 
-def next_q(activation: Activation, parameter: float, q: float, weight_variance_times_n: float, bias_variance: float) -> float:
+def next_q(
+    activation: Activation, parameter: float, q: float, weight_variance_times_n: float, bias_variance: float = 0.0
+) -> float:
     """The length map: mean square of the next layer's pre-activations (Poole 2016, eq. 3)."""
     return weight_variance_times_n * moments(((activation, parameter),), 0.0, q).second + bias_variance
 
