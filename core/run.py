@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from .checkpoints import Checkpoints
 from .data.base import Data
 from .engine import layout, random
+from .engine.executor import Machine
 from .engine.program import Operation, Tensor, compile_program
 from .experiment import Experiment, value_at
 from .record import PERCENTILES, Detail, Record, RecordView
@@ -25,7 +26,6 @@ from .record import PERCENTILES, Detail, Record, RecordView
 Array = NDArray[np.float64]
 EVALUATION_ROWS = 256
 LARGEST_CHUNK = 4096  # steps; bounds the lines that wait for the record
-THREADS_FROM = 16_000_000  # multiplications in one product from which a second thread pays
 
 
 class Run:
@@ -47,8 +47,6 @@ class Run:
         progress: Callable[[int, int], None] | None = None,
         first_step: int = 0,
     ):
-        from .engine.executor import Machine
-
         self.experiment = experiment
         self.data = data if data is not None else experiment.data.load(experiment.seed, folder)
         self.program = compile_program(experiment, self.data, record)
@@ -289,8 +287,6 @@ class Run:
 
     def evaluate(self, x: Array, t: Array) -> tuple[float, float]:
         """Mean loss and accuracy of the present parameters on samples x (n, *shape) with targets t (n, targets)."""
-        from .engine.executor import Machine
-
         if self._evaluator is None or self._evaluator.samples is not x:
             program = compile_program(self.experiment, self.data, evaluation_rows=EVALUATION_ROWS)
             self._evaluator = Machine(program, x, t, self.experiment)

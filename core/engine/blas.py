@@ -23,6 +23,19 @@ def gemm_address(precision: Precision) -> int:
     return int(get_cython_function_address("scipy.linalg.cython_blas", "sgemm" if precision == "float32" else "dgemm"))
 
 
+_threads = 0
+
+
+def use_threads(count: int) -> None:
+    """Let BLAS use `count` threads from now on. Small products are fastest on one; bits depend on the number."""
+    global _threads
+    if count != _threads:
+        import threadpoolctl
+
+        threadpoolctl.threadpool_limits(limits=count, user_api="blas")
+        _threads = count
+
+
 @device
 def times(gemm, pointer, a, b, c, m, k, n):  # type: ignore[no-untyped-def]
     """C (m, n) = A (m, k) B (k, n), all row after row in one flat array at positions a, b, c."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import layout, random
-from .blas import gemm_address
+from .blas import gemm_address, use_threads
 from .kernel import compile_kernels, device, intrinsic, kernel_name
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ class Machine:
 
     def execute(self, lines: NDArray[np.float64], first_step: int, first_row: int, last_row: int) -> None:
         """Run rows [first_row, last_row) for len(lines) steps; every step fills its line of statistics."""
+        use_threads(self.program.threads)
         execute(
             self.program.table,
             self._addresses,

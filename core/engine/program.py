@@ -10,6 +10,7 @@ The arena: parameters, optimizer slots (both kept by checkpoints), gradients, up
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -26,6 +27,8 @@ from .kernel import Precision
 from .steps import add_share, draw_minibatch, next_block
 
 ALIGNMENT = 16  # elements; starts of arrays fall on whole vectors of the processor
+
+THREADS_FROM = 16_000_000  # multiplications in one product from which a second thread pays
 
 KernelFunction = Callable[..., None]
 
@@ -112,6 +115,12 @@ class Program:
     inputs: Wire
     targets: Wire
     outputs: Wire
+
+    @property
+    def threads(self) -> int:
+        """Threads for matrix products: one, unless a product is so large that a second one pays."""
+        largest = max((self.batch_size * t.parameter.count for t in self.tensors), default=0)
+        return min(os.cpu_count() or 1, 4) if largest >= THREADS_FROM else 1
 
     @property
     def dtype(self) -> type[np.floating]:
