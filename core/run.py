@@ -214,6 +214,11 @@ class Run:
         line, detail = self.look()
         return self.record.view(self.step, line, detail)
 
+    @property
+    def finite(self) -> bool:
+        """Whether the loss of the last step computed is a number."""
+        return bool(np.isnan(self._line).all() or np.isfinite(self._line[0, layout.LOSS]))
+
     # --- settings that change while training
 
     def set_live(self, path: str, value: float) -> None:

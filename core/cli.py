@@ -1,0 +1,485 @@
+"""The command line: train, draw, check and teach where there is no screen, from the same files and with the same numbers.
+
+Wrong input ends with one clear line on standard error and exit code 2; nothing is half-written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from .errors import InputError
+from .text import N_, _
+
+if TYPE_CHECKING:
+    from .experiment import Experiment
+    from .run import Run
+
+COMMANDS = ("run", "figure", "check", "schema", "lesson")
+WRONG_INPUT = 2
+CHUNK = 64  # steps between two movements of the progress bar
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.stderr.write(f"{self.prog}: {message}; " + _("see: {program} --help").format(program=self.prog) + "\n")
+        raise SystemExit(WRONG_INPUT)
+
+
+def main(argv: Sequence[str] | None = None, open_window: Callable[[str | None], int] | None = None) -> int:
+    """Run the program; the exit code. `open_window` is called with a file or None when a window is wanted."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if not words or (words[0] not in COMMANDS and not words[0].startswith("-")):
+            return _window(words, open_window)
+        options = _parser().parse_args(words)
+        return int(options.command(options))
+    except InputError as error:
+        sys.stderr.write(f"layerscope: {error}\n")
+        return WRONG_INPUT
+    except BrokenPipeError:
+        return 0
+    except KeyboardInterrupt:
+        sys.stderr.write("layerscope: " + _("stopped") + "\n")
+        return 130
+
+
+def _window(words: list[str], open_window: Callable[[str | None], int] | None) -> int:
+    if len(words) > 1:
+        raise InputError(
+            _("{count} files given; open one, or use a command: {commands}").format(
+                count=len(words), commands=", ".join(COMMANDS)
+            )
+        )
+    path = words[0] if words else None
+    if path is not None and not Path(path).is_file():
+        from .errors import nearest
+
+        meant = nearest(path, list(COMMANDS))
+        hint = _('; did you mean the command "{meant}"?').format(meant=meant) if meant else ""
+        raise InputError(_("there is no such file{hint}").format(hint=hint), "", path)
+    if open_window is None:
+        raise InputError(_("this installation has no window"))
+    return open_window(path)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="layerscope",
+        description=_("Build a neural network layer by layer and see what happens inside while it trains."),
+        epilog=_("Without a command: open the window, with FILE if one is given."),
+    )
+    parser.add_argument("--version", action="version", version=f"layerscope {metadata.version('layerscope')}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+
+    run = commands.add_parser("run", help=_("train with no window and save everything that was measured"))
+    run.add_argument("file", metavar="FILE", help=_("experiment file (.json)"))
+    length = run.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=_count, metavar="N", help=_("how many minibatches"))
+    length.add_argument("--epochs", type=_count, metavar="N", help=_("how many times through the training data"))
+    _add_settings(run)
+    run.add_argument("--trace", action="store_true", help=_("also save all that another program needs to repeat the run"))
+    run.add_argument("--out", metavar="DIR", required=True, help=_("folder for the results"))
+    run.set_defaults(command=_run)
+
+    figure = commands.add_parser("figure", help=_("draw figures of an experiment or of the folder of a run"))
+    figure.add_argument("source", metavar="FILE|DIR", help=_("experiment file (trained first) or folder of a run"))
+    figure.add_argument("names", metavar="NAME", nargs="+", help=_("figures, or all"))
+    figure.add_argument("--step", type=_count_or_zero, metavar="N", help=_("the step to show; the last one if left out"))
+    _add_settings(figure)
+    _add_look(figure, "pdf")
+    figure.add_argument("--out", metavar="DIR", required=True, help=_("folder for the figures"))
+    figure.set_defaults(command=_figure)
+
+    check = commands.add_parser("check", help=_("show shapes, parameters and expected signal, and check the gradients"))
+    check.add_argument("file", metavar="FILE", help=_("experiment file (.json)"))
+    _add_settings(check)
+    check.set_defaults(command=_check)
+
+    schema = commands.add_parser("schema", help=_("print the JSON Schema of experiment files"))
+    schema.set_defaults(command=_schema)
+
+    lesson = commands.add_parser("lesson", help=_("run a lesson: its figures and the table of its claims"))
+    lesson.add_argument("name", metavar="NAME", nargs="?", help=_("the lesson; without it, the lessons are listed"))
+    lesson.add_argument("--all", action="store_true", help=_("every lesson"))
+    _add_look(lesson, "pdf,png")
+    lesson.add_argument("--out", metavar="DIR", help=_("folder for the figures"))
+    lesson.set_defaults(command=_lesson)
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        metavar="PATH=VALUE",
+        action="append",
+        default=[],
+        help=_("change a setting, for example training.optimizer.learning_rate=0.01; may be repeated"),
+    )
+    parser.add_argument("--seed", type=_count_or_zero, metavar="S", help=_("another seed, another run"))
+
+
+def _add_look(parser: argparse.ArgumentParser, formats: str) -> None:
+    from .figures.export import FORMATS, PRESETS, THEMES
+
+    parser.add_argument("--format", default=formats, metavar=",".join(FORMATS), help=_("file formats, with commas between"))
+    parser.add_argument("--preset", choices=list(PRESETS), default="slide", help=_("size and text size"))
+    parser.add_argument("--theme", choices=list(THEMES), default="light", help=_("colors"))
+
+
+def _count(text: str) -> int:
+    value = _count_or_zero(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError(_("must be a whole number of 1 or more, not {text}").format(text=text))
+    return value
+
+
+def _count_or_zero(text: str) -> int:
+    if not text.isdecimal() or len(text) > 12:
+        raise argparse.ArgumentTypeError(_("must be a whole number, not {text}").format(text=text))
+    return int(text)
+
+
+# --- experiments from the command line
+
+
+def _experiment(path: str, options: argparse.Namespace) -> Experiment:
+    from .experiment import load, with_value
+
+    experiment = load(path)
+    for setting in options.settings:
+        name, equals, text = setting.partition("=")
+        if not equals or not name:
+            raise InputError(_('must be PATH=VALUE, not "{text}"').format(text=setting), "--set")
+        try:
+            experiment = with_value(experiment, name, _value(text))
+        except InputError as error:
+            raise InputError(error.problem, error.place, f"--set {name}") from None
+    if options.seed is not None:
+        experiment = with_value(experiment, "seed", options.seed)
+    return experiment
+
+
+def _value(text: str) -> Any:
+    """JSON where it is JSON, else the text itself: 0.1, true, null, {"kind": "sgd"}, relu."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _started(path: str, options: argparse.Namespace) -> Run:
+    from .network import plan
+    from .run import Run
+
+    experiment = _experiment(path, options)
+    try:
+        plan(experiment).require()
+        with _Progress(N_("preparing the engine")) as progress:
+            return Run(experiment, folder=Path(path).resolve().parent, progress=progress.show)
+    except InputError as error:
+        raise error.within(path) from None
+
+
+def _train(run: Run, steps: int, label: str) -> tuple[float, str]:
+    """Take the steps with a progress bar; seconds spent, and why it stopped."""
+    from .results import first_nonfinite
+
+    seconds = 0.0
+    with _Progress(label) as progress:
+        while run.step < steps:
+            begin = time.perf_counter()
+            run.advance(min(CHUNK, steps - run.step))
+            seconds += time.perf_counter() - begin
+            progress.show(run.step, steps)
+            if not run.finite:
+                break
+    wrong = first_nonfinite(run)
+    run.validate()
+    if wrong is not None:
+        return seconds, _("the loss is not finite from step {step} on").format(step=wrong)
+    return seconds, _("all steps done")
+
+
+class _Progress:
+    """A progress bar on standard error; nothing where that is not a terminal."""
+
+    def __init__(self, label: str):
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task(_(label), total=None)
+
+    def show(self, done: int, total: int) -> None:
+        self._bar.update(self._task, completed=done, total=total)
+
+    def __enter__(self) -> _Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True)
+
+
+# --- the commands
+
+
+def _run(options: argparse.Namespace) -> int:
+    from . import results
+    from .files import folder_for
+
+    run = _started(options.file, options)
+    steps = options.steps or (options.epochs or run.experiment.training.epochs) * run.steps_per_epoch
+    folder = folder_for(options.out)
+    trace = results.begin_trace(run) if options.trace else None
+    seconds, stopped = _train(run, steps, N_("training"))
+    results.save(run, folder, seconds, stopped, trace)
+    summary = results.summary(run, seconds, stopped)
+    line = _("{steps:,} steps in {seconds:.2f} s ({rate:,.0f} steps/s); loss {loss}; validation accuracy {accuracy}; {stopped}")
+    print(
+        line.format(
+            steps=summary["steps"],
+            seconds=seconds,
+            rate=summary["steps_per_second"] or 0,
+            loss=_short(summary["loss"]),
+            accuracy=_short(summary["validation_accuracy"]),
+            stopped=stopped,
+        )
+    )
+    print(_("saved in {folder}").format(folder=options.out))
+    if not run.finite:
+        sys.stderr.write(f"layerscope: {options.file}: {stopped}; " + _("try a smaller learning rate or other weights\n"))
+    return 0
+
+
+def _short(value: float | None) -> str:
+    return _("not finite") if value is None else f"{value:.4g}"
+
+
+def _figure_names(names: Sequence[str]) -> list[str]:
+    from .figures.figure import FIGURES
+
+    if list(names) == ["all"]:
+        return FIGURES.names()
+    for name in names:
+        FIGURES.get(name, "figure")
+    return list(names)
+
+
+def _formats(text: str) -> list[str]:
+    from .errors import nearest
+    from .figures.export import FORMATS
+
+    chosen = [part.strip() for part in text.split(",") if part.strip()]
+    for name in chosen:
+        if name not in FORMATS:
+            meant = nearest(name, list(FORMATS))
+            hint = _('; did you mean "{meant}"?').format(meant=meant) if meant else ""
+            raise InputError(
+                _('"{name}" is not a known format; known: {known}{hint}').format(
+                    name=name, known=", ".join(FORMATS), hint=hint
+                ),
+                "--format",
+            )
+    if not chosen:
+        raise InputError(_("names no format; known: {known}").format(known=", ".join(FORMATS)), "--format")
+    return chosen
+
+
+def _figure(options: argparse.Namespace) -> int:
+    from .figures.scene import lane_from_folder, scene_of
+    from .files import folder_for
+
+    names, formats = _figure_names(options.names), _formats(options.format)
+    source = Path(options.source)
+    if source.is_dir():
+        if options.settings or options.seed is not None:
+            raise InputError(
+                _("--set and --seed need an experiment file to train; this is the folder of a finished run"), "", options.source
+            )
+        scene = lane_from_folder(source, step=options.step)
+    else:
+        run = _started(options.source, options)
+        steps = run.last_step if options.step is None else options.step
+        _train(run, steps, N_("training"))
+        run.seek(steps)
+        scene = scene_of([("A", "", run)], options.step)
+    folder = folder_for(options.out)
+    for path in _draw(scene, names, formats, folder, options):
+        print(path)
+    return 0
+
+
+def _draw(scene: Any, names: Sequence[str], formats: Sequence[str], folder: Path, options: argparse.Namespace) -> list[Path]:
+    from .figures.export import save
+    from .figures.figure import FIGURES
+
+    written = []
+    with _Progress(N_("drawing")) as progress:
+        for done, name in enumerate(names):
+            progress.show(done, len(names))
+            kind = FIGURES[name]
+            figure = kind.build(scene, kind.options())
+            for form in formats:
+                written.append(save(figure, folder / f"{name}.{form}", form, options.preset, options.theme))
+    return written
+
+
+def _check(options: argparse.Namespace) -> int:
+    from rich.table import Table
+
+    from .diagnostics.gradient_check import check_gradients
+    from .network import plan
+    from .theory.mean_field import predict_experiment
+
+    experiment = _experiment(options.file, options)
+    data = None
+    try:
+        layout = plan(experiment)
+        if not any(place.startswith("data") for place, _problem in layout.problems):
+            data = experiment.data.load(experiment.seed, Path(options.file).resolve().parent)
+            layout = plan(experiment, (data.shape, data.targets))
+        layout.require()
+    except InputError as error:
+        raise error.within(options.file) from None
+    assert data is not None
+    expected = {p.path: p for p in predict_experiment(layout, data)}
+    console = _console()
+    table = Table(title=experiment.name or options.file, title_justify="left")
+    for label, side in (
+        (_("layer"), "left"),
+        (_("kind"), "left"),
+        (_("output"), "right"),
+        (_("parameters"), "right"),
+        (_("expected rms"), "right"),
+        (_("expected gradient, last = 1"), "right"),
+    ):
+        table.add_column(label, justify=side)  # type: ignore[arg-type]
+    for card in layout.cards:
+        signal = expected[card.path]
+        table.add_row(
+            card.path,
+            card.layer.title(),
+            "×".join(map(str, card.shape or ())),
+            f"{card.parameter_count:,}",
+            f"{signal.rms:.3g}",
+            f"{signal.gradient_ratio:.3g}",
+        )
+    console.print(table)
+    console.print(_("{count:,} parameters; input {shape}; {classes} classes; {train} training and {validation} validation samples").format(
+        count=layout.parameter_count,
+        shape="×".join(map(str, layout.shape)),
+        classes=layout.targets,
+        train=len(data.x_train),
+        validation=len(data.x_validation),
+    ))
+    with _Progress(N_("checking gradients")):
+        checked = check_gradients(experiment, data)
+    worst = max(checked, key=lambda c: c.error)
+    passed = all(c.passed for c in checked)
+    console.print(
+        _("gradient check in float64: {verdict}, {compared} numbers compared, {skipped} at kinks skipped, largest relative error {error:.1e} ({name})").format(
+            verdict=_("passed") if passed else _("FAILED"),
+            compared=sum(c.compared for c in checked),
+            skipped=sum(c.skipped for c in checked),
+            error=worst.error,
+            name=worst.name,
+        )
+    )
+    return 0 if passed else 1
+
+
+def _schema(options: argparse.Namespace) -> int:
+    from .experiment import schema
+
+    print(json.dumps(schema(), indent=2, ensure_ascii=False))
+    return 0
+
+
+def _lesson(options: argparse.Namespace) -> int:
+    from .lessons import LESSONS
+
+    if options.name is None and not options.all:
+        for lesson in LESSONS:
+            print(f"{lesson.name}: {lesson.title}")
+        return 0
+    if options.name is not None and options.all:
+        raise InputError(_("give a lesson or --all, not both"))
+    if options.out is None:
+        raise InputError(_("say where the figures go, for example --out exports"), "--out")
+    formats = _formats(options.format)
+    names = LESSONS.names() if options.all else [options.name]
+    lessons = [LESSONS.get(name, "lesson") for name in names]
+    failed = 0
+    for lesson in lessons:
+        folder = Path(options.out) / lesson.name if options.all else Path(options.out)
+        failed += _teach(lesson, formats, folder, options)
+    return 1 if failed else 0
+
+
+def _teach(lesson: Any, formats: Sequence[str], folder: Path, options: argparse.Namespace) -> int:
+    """Run a lesson's lanes, write its figures and experiments, print its claims; how many failed."""
+    from rich.table import Table
+
+    from .experiment import to_json
+    from .figures.scene import scene_of
+    from .files import folder_for, write_whole
+    from .lanes import NAMES, difference
+    from .run import Run
+
+    folder = folder_for(folder)
+    runs = []
+    for experiment in lesson.lanes:
+        with _Progress(N_("preparing the engine")) as progress:
+            run = Run(experiment, progress=progress.show)
+        _train(run, lesson.steps, N_("training"))
+        runs.append(run)
+    first = lesson.lanes[0]
+    lanes = [(name, difference(first, run.experiment), run) for name, run in zip(NAMES, runs, strict=False)]
+    verdicts = lesson.check(runs)
+    for path in _draw(scene_of(lanes), lesson.figures, formats, folder, options):
+        print(path)
+    for name, _label, run in lanes:
+        write_whole(folder / f"{lesson.name}-{name.lower()}.json", to_json(run.experiment))
+    console = _console()
+    console.print(lesson.text)
+    table = Table(title=lesson.title, title_justify="left")
+    table.add_column(_("claim"))
+    table.add_column(_("measured"), justify="right")
+    table.add_column(_("must be"), justify="right")
+    table.add_column("")
+    for verdict in verdicts:
+        claim = verdict.claim
+        table.add_row(
+            _(claim.says),
+            f"{verdict.measured:.4g}",
+            f"{claim.low:.4g} … {claim.high:.4g}",
+            _("holds") if verdict.holds else _("FAILS"),
+        )
+    console.print(table)
+    return sum(not verdict.holds for verdict in verdicts)

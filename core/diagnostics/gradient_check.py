@@ -1,0 +1,101 @@
+"""Does backpropagation compute the slope of the loss? Nudge each number, see how the loss answers, and compare.
+
+Central differences in float64: dL/dw = (L(w + h) - L(w - h)) / 2h with h = 1e-5, error ||n - a|| / (||n|| + ||a||). Where an
+activation has a kink and a nudge carries a value across it, the difference quotient is of no use: such numbers are skipped and
+counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.base import Data
+from ..engine import layout, random
+from ..experiment import Experiment
+from ..layers.activation import ActivationLayer
+from ..run import Run
+
+STEP = 1e-5
+TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The check of one parameter array.
+
+    error     relative error of the gradient over the numbers that were compared
+    compared  how many were; skipped: how many crossed a kink
+    """
+
+    name: str
+    error: float
+    compared: int
+    skipped: int
+
+    @property
+    def passed(self) -> bool:
+        # an error that is NaN has not passed
+        return self.error <= TOLERANCE and self.compared > 0
+
+
+def check_gradients(experiment: Experiment, data: Data | None = None, most: int = 40, seed: int = 0) -> list[Checked]:
+    """Compare the gradient of every parameter array with central differences, in float64, on the first minibatch.
+
+    most   numbers compared in each array, chosen at random
+    """
+    exact = msgspec.structs.replace(
+        experiment, training=msgspec.structs.replace(experiment.training, precision="float64")
+    )
+    run = Run(exact, data, record=False)
+    # Biases start at zero and ReLU's kink is there: move everything off the special points.
+    for tensor in run.program.tensors:
+        noise = random.normal(random.key(seed, "gradient check", tensor.name), tensor.parameter.count)
+        run.parameter(tensor)[...] += 0.05 * noise.reshape(tensor.parameter.shape)
+    run.look()
+    found = []
+    for tensor in run.program.tensors:
+        values, gradient = run.parameter(tensor).reshape(-1), run.gradient(tensor).reshape(-1).copy()
+        order = random.permutation(random.key(seed, "gradient check order", tensor.name), len(values))[:most]
+        numeric, analytic, skipped = [], [], 0
+        for index in order:
+            here = values[index]
+            values[index] = here + STEP
+            above, side_above = _loss(run)
+            values[index] = here - STEP
+            below, side_below = _loss(run)
+            values[index] = here
+            if np.array_equal(side_above, side_below):
+                numeric.append((above - below) / (2 * STEP))
+                analytic.append(gradient[index])
+            else:
+                skipped += 1
+        found.append(Checked(tensor.name, relative_error(np.array(numeric), np.array(analytic)), len(numeric), skipped))
+    return found
+
+
+def relative_error(numeric: NDArray[np.float64], analytic: NDArray[np.float64]) -> float:
+    """||n - a|| / (||n|| + ||a||), 0 where both are nothing but rounding."""
+    size = float(np.linalg.norm(numeric) + np.linalg.norm(analytic))
+    difference = float(np.linalg.norm(numeric - analytic))
+    # A loss of about 1 has a rounding error of 1e-16, which the quotient magnifies by 1 / h.
+    floor = 1e-10 * np.sqrt(max(len(numeric), 1))
+    return 0.0 if difference < floor and size < 1e3 * floor else difference / size
+
+
+def _loss(run: Run) -> tuple[float, NDArray[np.bool_]]:
+    """The loss of the present minibatch and on which side of every kink each value lies."""
+    end = next(o.last_row for o in run.program.operations if o.phase == "loss")
+    line = np.full((1, run.program.columns), np.nan)
+    run.machine.execute(line, run.step, 0, end)
+    sides = []
+    before = run.program.inputs
+    for card, layer in zip(run.program.plan.cards, run.program.layers, strict=True):
+        if isinstance(card.layer, ActivationLayer):
+            values = run.machine.arena[before.at : before.at + run.machine.rows * before.width]
+            sides += [values > kink for kink in card.layer.activation.kinks]
+        before = layer.wire
+    return float(line[0, layout.LOSS]), np.concatenate(sides) if sides else np.zeros(0, dtype=bool)

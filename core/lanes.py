@@ -1,0 +1,78 @@
+"""Lanes are experiments side by side; what matters about each is what sets it apart from the first, in a few words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from .activations import ACTIVATIONS
+from .experiment import Experiment, family_at
+from .fields import Kind, describe
+from .text import _
+
+NAMES = ("A", "B", "C", "D")
+
+
+def difference(first: Experiment, other: Experiment) -> str:
+    """What `other` does differently, for its chip: "Sigmoid → ReLU · Xavier normal → He normal"; "" when nothing.
+
+    Changes that are alike in many layers are said once.
+    """
+    if first == other:
+        return ""
+    said: dict[str, None] = {}
+    old, new = msgspec.to_builtins(first), msgspec.to_builtins(other)
+    if len(old["network"]) != len(new["network"]):
+        said[_("{before} → {after} layers").format(before=len(old["network"]), after=len(new["network"]))] = None
+        old["network"] = new["network"] = ()
+    for part in ("network", "loss", "data", "training", "seed"):
+        for sentence in _changes(old[part], new[part], [part], first, other):
+            said[sentence] = None
+    return " · ".join(said)
+
+
+def _changes(old: Any, new: Any, path: list[str], first: Experiment, other: Experiment) -> list[str]:
+    if old == new:
+        return []
+    if isinstance(old, list | tuple) and isinstance(new, list | tuple) and len(old) == len(new):
+        return [
+            sentence
+            for index, (a, b) in enumerate(zip(old, new, strict=True))
+            for sentence in _changes(a, b, [*path, str(index)], first, other)
+        ]
+    if isinstance(old, Mapping) and isinstance(new, Mapping) and old.get("kind") == new.get("kind"):
+        return [
+            sentence
+            for key in new
+            for sentence in _changes(old.get(key), new[key], [*path, key], first, other)
+        ]
+    return [f"{_words(old, path, first)} → {_words(new, path, other)}"]
+
+
+def _words(value: Any, path: list[str], experiment: Experiment) -> str:
+    """A value as a person says it: the label of a kind, or the field's label with the number."""
+    if isinstance(value, Mapping) and "kind" in value:
+        family = family_at(experiment, path)
+        kind: Any = family.registry.get(value["kind"]) if family is not None else None
+        if kind is not None:
+            layer_function = value.get("function")
+            return _(ACTIVATIONS[layer_function].label) if layer_function in ACTIVATIONS else _(kind.label)
+        return str(value["kind"])
+    if path[-1] == "function":
+        return _(ACTIVATIONS[value].label)
+    label = _label(path, experiment)
+    shown = f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, bool):
+        shown = _("yes") if value else _("no")
+    return f"{label} {shown}"
+
+
+def _label(path: list[str], experiment: Experiment) -> str:
+    here: Any = experiment
+    for step in path[:-1]:
+        here = here[int(step)] if isinstance(here, tuple) else getattr(here, step)
+    if isinstance(here, Kind) or hasattr(here, "__struct_fields__"):
+        return next((_(f.label) for f in describe(type(here)) if f.name == path[-1]), path[-1])
+    return path[-1]

@@ -1,0 +1,136 @@
+"""The folder that a run leaves behind: the record, the experiment as run, the weights, and how it went.
+
+    record.npz  record.csv  layers.csv      what was measured
+    experiment.json                         the experiment, complete
+    run.json                                steps, time, versions, why it stopped
+    weights.npz                             the final parameters
+    trace.npz (on request)                  all that another program needs to repeat the run number by number
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from . import record
+from .errors import InputError
+from .experiment import Experiment, identity, load, to_json
+from .files import folder_for, write_whole
+from .run import Run
+from .text import _
+
+VERSIONED = ("layerscope", "numpy", "numba", "scipy")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """How a run began: its initial parameters."""
+
+    initial: dict[str, NDArray[Any]]
+
+
+def begin_trace(run: Run) -> Trace:
+    """Call before the first step."""
+    return Trace(run.parameters())
+
+
+def save(run: Run, folder: Path, seconds: float, stopped: str, trace: Trace | None = None) -> None:
+    """Write everything into `folder`; every file appears whole or not at all."""
+    folder = folder_for(folder)
+    record.save(run.record.view(), folder)
+    write_whole(folder / "experiment.json", to_json(run.experiment))
+    write_whole(folder / "weights.npz", record.npz(run.parameters()))
+    if trace is not None:
+        write_whole(folder / "trace.npz", record.npz(_trace(run, trace)))
+    write_whole(folder / "run.json", msgspec.json.format(msgspec.json.encode(summary(run, seconds, stopped)), indent=2) + b"\n")
+
+
+def summary(run: Run, seconds: float, stopped: str) -> dict[str, Any]:
+    """The content of `run.json`."""
+    view = run.record.view()
+    steps = run.step - run.first_step
+    loss = view.values("loss")
+    result: dict[str, Any] = {
+        "name": run.experiment.name,
+        "hash": identity(run.experiment),
+        "seed": run.experiment.seed,
+        "steps": steps,
+        "seconds": seconds,
+        "steps_per_second": steps / seconds if seconds > 0 else None,
+        "stopped": stopped,
+        "loss": _finite(loss[-1]) if len(loss) else None,
+        "validation_loss": _finite(view.validation_loss[-1]) if len(view.validation_loss) else None,
+        "validation_accuracy": _finite(view.validation_accuracy[-1]) if len(view.validation_accuracy) else None,
+        "parameters": run.program.plan.parameter_count,
+        "precision": run.program.precision,
+        "threads": run.program.threads,
+        "cpu": cpu_name(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in VERSIONED},
+        "events": [{"step": step, "path": path, "value": value} for step, path, value in run.record.events],
+    }
+    if len(run.data.x_test):
+        result["test_loss"], result["test_accuracy"] = map(_finite, run.evaluate(run.data.x_test, run.data.t_test))
+    return result
+
+
+def _finite(value: float) -> float | None:
+    # JSON has no NaN; null says that there is no number
+    return float(value) if np.isfinite(value) else None
+
+
+def cpu_name() -> str:
+    """What the processor calls itself; bits of a run depend on it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _trace(run: Run, trace: Trace) -> dict[str, NDArray[Any]]:
+    """The arrays of `trace.npz`: training data, the rows of every minibatch, the initial parameters."""
+    steps = run.step - run.first_step
+    batches = np.empty((steps, run.program.batch_size), dtype=np.int64)
+    line = np.full((1, run.program.columns), np.nan)
+    for index in range(steps):
+        # the first row of the table chooses the minibatch, from nothing but the step's number
+        run.machine.execute(line, run.first_step + index, 0, 1)
+        batches[index] = run.batch()
+    flat = run.machine.data
+    samples = len(run.data.x_train)
+    inputs = samples * run.program.inputs.width
+    return {
+        "x_train": flat[:inputs].reshape(run.data.x_train.shape),
+        "y_train": run.data.y_train,
+        "batches": batches,
+        **trace.initial,
+    }
+
+
+def first_nonfinite(run: Run) -> int | None:
+    """The first recorded step whose loss is not a number or infinite; None when all are finite."""
+    view = run.record.view()
+    low, high = view.extent("loss")
+    wrong = ~(np.isfinite(low) & np.isfinite(high))
+    return int(view.kept_steps[np.argmax(wrong)]) if wrong.any() else None
+
+
+def load_folder(folder: Path) -> tuple[Experiment, record.RecordView]:
+    """The experiment and the record that a run left in a folder; an InputError when it is not one."""
+    if not (folder / "record.npz").is_file():
+        raise InputError(_("is not the folder of a run: it has no record.npz; make one with: layerscope run"), "", str(folder))
+    return load(folder / "experiment.json"), record.load(folder / "record.npz")
+
+
