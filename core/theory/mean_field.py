@@ -1,9 +1,9 @@
 """How large the signal and the gradient should be in every layer of a freshly drawn, very wide network.
 
-A dense layer adds up so many independent random products that its outputs are normally distributed, whatever its inputs
-are. So one number per layer, the mean square, says what comes next, and the same bookkeeping on the way back says how
-fast the gradient vanishes or explodes. For N inputs, M outputs, weights of variance Var(W), biases of variance Var(b) and
-z ~ N(0, 1):
+A dense layer adds up so many independent random products that its outputs are normally distributed, whatever its
+inputs are. So one number per layer, the mean square, says what comes next, and the same bookkeeping on the way back
+says how fast the gradient vanishes or explodes. For N inputs, M outputs, weights of variance Var(W), biases of variance
+Var(b) and z ~ N(0, 1):
 
     forward     q = N Var(W) E[a^2] + Var(b)         E[a^2] = E[f(sqrt(q) z)^2]
     backward    E[(dL/dx)^2] = M Var(W) E[(dL/dy)^2]  through the weights

@@ -178,7 +178,7 @@ def test_relu_correlation_map_is_the_arc_cosine_kernel() -> None:
 def simulate(
     chain: list[tuple[str, float]], weights: float, bias: float, width: int, depth: int, nets: int, samples: int = 8
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean square, mean and mean square of the gradient of all outputs of depth x (dense, functions); (nets, layers)."""
+    """Mean square, mean and mean squared gradient of all outputs of depth x (dense, functions); (nets, layers)."""
     squares, means, gradients = [], [], []
     for net in range(nets):
         random = np.random.default_rng(net)
