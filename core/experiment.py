@@ -1,22 +1,24 @@
 """An experiment says everything that decides how a training goes: data, network, loss, training, seed.
 
-It is small, immutable and the only thing that the window, undo, files, lessons and lanes touch. The same experiment on the
-same machine gives the same run, bit for bit. Files are JSON; `load` refuses what it does not understand and says where.
+It is small, immutable and the only thing that the window, undo, files, lessons and lanes touch. The same experiment on
+the same machine gives the same run, bit for bit. Files are JSON; `load` refuses what it does not understand and says
+where.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from .data.base import DataSet
 from .data.digits import Digits
-from .errors import InputError
+from .errors import InputError, cut, join, shown, unknown_key
 from .fields import Described, Kind, about, build, describe, json_schema
 from .gradient_steps.base import Clipping, Optimizer, Regularizer
 from .gradient_steps.sgd import Sgd
@@ -26,10 +28,13 @@ from .registry import Registry
 from .schedules import ConstantSchedule, Schedule
 from .text import N_, _
 
-FORMAT = "layerscope-experiment"
+FORMAT: Final = "layerscope-experiment"
 VERSION = 1
 LARGEST_FILE = 8 * 1024 * 1024  # bytes; an experiment is a few kilobytes
 DEEPEST = 40  # nesting of braces and brackets; keeps hostile files from exhausting the stack
+UTF_8_MARK = b"\xef\xbb\xbf"  # some editors on Windows put it first; it says nothing
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # what Windows PowerShell writes with ">"
+BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|$)|[\[\]{}]', re.DOTALL)  # strings are matched to pass over them
 
 
 class Averaging(Kind, frozen=True, kw_only=True):
@@ -43,25 +48,34 @@ class Training(Described, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     batch_size: Annotated[
         int,
-        about(N_("batch size"), N_("Samples that one step looks at."), unit=N_("samples"), minimum=1, maximum=65536, scale="log"),
+        about(
+            N_("batch size"),
+            N_("Samples that one step looks at."),
+            unit=N_("samples"),
+            minimum=1,
+            maximum=65536,
+            scale="log",
+        ),
     ] = 32
     epochs: Annotated[
         int,
-        about(N_("epochs"), N_("How often training goes through all samples."), minimum=1, maximum=1_000_000, scale="log"),
+        about(
+            N_("epochs"), N_("How often training goes through all samples."), minimum=1, maximum=1_000_000, scale="log"
+        ),
     ] = 20
     precision: Annotated[
         Literal["float32", "float64"],
         about(N_("precision"), N_("Numbers that the network computes with: 32 bits as usual, or 64 for checks.")),
     ] = "float32"
-    shuffle: Annotated[
-        bool, about(N_("shuffle"), N_("Go through the samples in a new random order every epoch."))
-    ] = True
+    shuffle: Annotated[bool, about(N_("shuffle"), N_("Go through the samples in a new random order every epoch."))] = (
+        True
+    )
     optimizer: Annotated[Optimizer, about(N_("optimizer"), N_("How gradients become new weights."))] = Sgd()
     clipping: Annotated[Clipping | None, about(N_("clipping"), N_("Shortens gradients that are too long."))] = None
-    schedule: Annotated[Schedule, about(N_("schedule"), N_("Changes the learning rate over time."))] = ConstantSchedule()
-    regularizers: Annotated[
-        tuple[Regularizer, ...], about(N_("regularizers"), N_("Pull weights toward zero."))
-    ] = ()
+    schedule: Annotated[Schedule, about(N_("schedule"), N_("Changes the learning rate over time."))] = (
+        ConstantSchedule()
+    )
+    regularizers: Annotated[tuple[Regularizer, ...], about(N_("regularizers"), N_("Pull weights toward zero."))] = ()
     averaging: Annotated[Averaging | None, about(N_("averaging"), N_("Averages weights over time."))] = None
 
 
@@ -72,7 +86,8 @@ class Experiment(Described, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     version: Annotated[int, about(N_("version"), minimum=1, maximum=VERSION)] = VERSION
     name: Annotated[str, about(N_("name"), N_("Appears in the window, on figures and in files."), length=(0, 200))] = ""
     seed: Annotated[
-        int, about(N_("seed"), N_("Decides every random draw; another seed is another run."), minimum=0, maximum=2**31 - 1)
+        int,
+        about(N_("seed"), N_("Decides every random draw; another seed is another run."), minimum=0, maximum=2**31 - 1),
     ] = 0
     data: Annotated[DataSet, about(N_("data"))] = Digits()
     network: Annotated[tuple[Layer, ...], about(N_("network"), N_("The layers, from the data to the loss."))] = ()
@@ -85,19 +100,30 @@ MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 
 def migrate(value: dict[str, Any]) -> dict[str, Any]:
-    """Plain values of any known version as plain values of this version; an InputError for a version from the future."""
+    """Plain values of any known version as plain values of this version; an InputError for one from the future."""
     version = value.get("version", VERSION)
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        raise InputError(_("must be a version number from 1 to {newest}").format(newest=VERSION), "version")
+        raise InputError(
+            _("must be a version number up to {newest}, not {value}").format(newest=VERSION, value=shown(version)),
+            "version",
+        )
     if version > VERSION:
         raise InputError(
-            _("was written by a newer Layerscope (file version {version}, this program reads up to {newest}); update it").format(
-                version=version, newest=VERSION
-            ),
+            _(
+                "was written by a newer Layerscope (file version {version}, this one reads up to {newest}); update it"
+            ).format(version=shown(version), newest=VERSION),
             "version",
         )
     while version < VERSION:
-        value = MIGRATIONS[version](dict(value))
+        try:
+            value = MIGRATIONS[version](_mutable(value))
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+            # Migrations run on unchecked values, so a wrong file of an old version can trip them.
+            raise InputError(
+                _(
+                    "is damaged: it cannot be brought from file version {old} to {new}; go back to an earlier copy"
+                ).format(old=version, new=version + 1)
+            ) from None
         version += 1
         value["version"] = version
     return value
@@ -106,58 +132,88 @@ def migrate(value: dict[str, Any]) -> dict[str, Any]:
 def from_json(text: bytes) -> Experiment:
     """The experiment that a file's bytes describe, or an InputError that names the place."""
     if len(text) > LARGEST_FILE:
-        raise InputError(_("is too large for an experiment ({size} bytes)").format(size=len(text)))
+        raise InputError(
+            _(
+                "is larger than {size} megabytes, too large for an experiment; open a .json file written by Layerscope"
+            ).format(size=LARGEST_FILE // 1024**2)
+        )
+    if not text.strip():
+        raise InputError(_("is empty; go back to an earlier copy"))
+    if text.startswith(UTF_16):
+        raise InputError(_("is stored as UTF-16; save it again as UTF-8"))
+    text = text.removeprefix(UTF_8_MARK)
     if b"\0" in text:
-        raise InputError(_("is not an experiment: a binary file; open a .json file written by Layerscope"))
-    if _depth(text) > DEEPEST:
-        raise InputError(_("is nested too deeply to be an experiment"))
+        raise InputError(_("is not an experiment but a binary file; open a .json file written by Layerscope"))
+    if _nested_too_deeply(text):
+        raise InputError(_("is nested too deeply to be an experiment; open a .json file written by Layerscope"))
     try:
         value = msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        reason = str(error).removeprefix("JSON is malformed: ")
-        raise InputError(
-            _("is not valid JSON ({reason}); it may be cut off or damaged, go back to an earlier copy").format(reason=reason)
-        ) from None
+        raise _not_json(error, text) from None
     if not isinstance(value, dict):
         raise InputError(_("is not an experiment: it must be one JSON object in braces"))
     if value.get("format") != FORMAT:
         raise InputError(_('is not an experiment: "format" must be "{format}"').format(format=FORMAT), "format")
     _refuse_repeated_keys(text)
-    return build(Experiment, migrate(value))
+    value = migrate(value)
+    return build(Experiment, {key: item for key, item in value.items() if key not in ("format", "version")})
 
 
-def _depth(text: bytes) -> int:
-    deepest = depth = 0
-    quoted = escaped = False
-    for byte in text:
-        if quoted:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                quoted = False
-        elif byte == 0x22:
-            quoted = True
-        elif byte in b"[{":
+def _not_json(error: Exception, text: bytes) -> InputError:
+    """What is said of text that a JSON parser refused, with line and column where it says so."""
+    reason = str(error).removeprefix("JSON is malformed: ")
+    if isinstance(error, UnicodeDecodeError):
+        reason = _("a character that is not UTF-8")
+    place = ""
+    if at := re.search(r" \(byte (\d+)\)$", reason):
+        before = text[: int(at[1])]
+        line, column = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
+        reason, place = reason[: at.start()], _("line {line}, column {column}").format(line=line, column=column)
+    return InputError(
+        _("is not valid JSON ({reason}); it may be cut off or damaged, mend it or go back to an earlier copy").format(
+            reason=reason
+        ),
+        place,
+    )
+
+
+def _nested_too_deeply(text: bytes) -> bool:
+    depth = 0
+    for token in BRACKETS.finditer(text):
+        if token[0] in (b"{", b"["):
             depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
+            if depth > DEEPEST:
+                return True
+        elif token[0] in (b"}", b"]"):
             depth -= 1
-    return deepest
+    return False
+
+
+class _Repeated(str):
+    """Stands for an object that has this key twice, until the place of that object is known."""
 
 
 def _refuse_repeated_keys(text: bytes) -> None:
     # A JSON parser silently keeps the last of two equal keys; the person who wrote both means one of them.
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        seen: dict[str, Any] = {}
+    def once(pairs: list[tuple[str, Any]]) -> Any:
+        found: dict[str, Any] = {}
         for name, value in pairs:
-            if name in seen:
-                raise InputError(_('the key "{key}" stands twice in one object; keep one').format(key=name), name)
-            seen[name] = value
-        return seen
+            if name in found:
+                return _Repeated(name)
+            found[name] = value
+        return found
 
-    json.loads(text, object_pairs_hook=once)
+    def look(value: Any, place: str) -> None:
+        if isinstance(value, _Repeated):
+            raise InputError(
+                _('the key "{key}" stands twice in one object; keep one').format(key=cut(value)), join(place, value)
+            )
+        inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for key, item in inside:
+            look(item, join(place, str(key)))
+
+    # Numbers do not matter here, and Python's own parser stumbles over those with 5,000 digits.
+    look(json.loads(text, object_pairs_hook=once, parse_int=len, parse_float=len), "")
 
 
 def to_json(experiment: Experiment) -> bytes:
@@ -170,8 +226,9 @@ def load(path: str | Path) -> Experiment:
     try:
         with Path(path).open("rb") as file:
             text = file.read(LARGEST_FILE + 1)
-    except OSError as error:
-        raise InputError(_("cannot be read: {reason}").format(reason=error.strerror or error), "", str(path)) from None
+    except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(_("cannot be read: {reason}; check the path").format(reason=reason), "", str(path)) from None
     try:
         return from_json(text)
     except InputError as error:
@@ -187,19 +244,18 @@ def identity(experiment: Experiment) -> str:
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of experiment files."""
-    return {"title": "Layerscope experiment", **json_schema(Experiment)}
+    # A file must say what it is; the constructor knows it without being told.
+    plain = json_schema(Experiment)
+    return {"title": "Layerscope experiment", **plain, "required": ["format", *plain.get("required", [])]}
 
 
 def value_at(experiment: Experiment, path: str) -> Any:
     """The value at a path such as "network.0.units"; an InputError when there is none."""
     here: Any = msgspec.to_builtins(experiment)
-    for done, step in enumerate(path.split(".")):
-        if isinstance(here, list | tuple) and step.isdigit() and int(step) < len(here):
-            here = here[int(step)]
-        elif isinstance(here, Mapping) and step in here:
-            here = here[step]
-        else:
-            raise InputError(_("there is no such setting"), ".".join(path.split(".")[: done + 1]))
+    place = ""
+    for step in path.split("."):
+        here = _step_into(here, step, place)
+        place = join(place, step)
     return here
 
 
@@ -209,26 +265,22 @@ def with_value(experiment: Experiment, path: str, value: Any) -> Experiment:
     A kind may be set by name alone: "training.optimizer" = "momentum" keeps the settings that both kinds share.
     """
     plain = _mutable(msgspec.to_builtins(experiment))
-    steps = path.split(".")
+    *way, last = path.split(".")
+    if last == "kind" and way and isinstance(value, str) and family_at(experiment, way) is not None:
+        return with_value(experiment, ".".join(way), value)
     here: Any = plain
-    for done, step in enumerate(steps[:-1]):
-        place = ".".join(steps[: done + 1])
+    place = ""
+    for step in way:
         here = _step_into(here, step, place)
-    last, whole = steps[-1], path
-    if isinstance(here, list):
-        if not last.isdigit() or int(last) >= len(here):
-            raise InputError(_("there is no such item; the list has {count}").format(count=len(here)), whole)
-        here[int(last)] = value
-    elif isinstance(here, dict):
-        old = here.get(last)
-        if isinstance(old, dict) and "kind" in old and isinstance(value, str):
-            here[last] = _changed_kind(experiment, steps, old, value)
-        elif last == "kind" and isinstance(here.get("kind"), str) and len(steps) > 1:
-            return with_value(experiment, ".".join(steps[:-1]), value)
-        else:
-            here[last] = value
+        place = join(place, step)
+    if isinstance(here, dict):
+        old = here.get(last)  # `build` complains about a name that does not exist, and knows those that do
     else:
-        raise InputError(_("there is no such setting"), whole)
+        old = _step_into(here, last, place)
+    family = family_at(experiment, [*way, last])
+    if isinstance(value, str) and family is not None:
+        value = _changed_kind(family, old, value, join(place, last))
+    here[last if isinstance(here, dict) else int(last)] = value
     return build(Experiment, plain)
 
 
@@ -241,37 +293,55 @@ def _mutable(value: Any) -> Any:
 
 
 def _step_into(here: Any, step: str, place: str) -> Any:
-    if isinstance(here, list) and step.isdigit() and int(step) < len(here):
-        return here[int(step)]
-    if isinstance(here, dict) and step in here:
+    """What stands under `step` in plain values `here` at `place`, or an InputError that says what there is."""
+    if isinstance(here, Mapping) and step in here:
         return here[step]
-    if isinstance(here, dict):
-        from .errors import unknown_key
+    if isinstance(here, list | tuple) and _is_index(step) and int(step) < len(here):
+        return here[int(step)]
+    raise _no_such(here, step, place)
 
-        raise unknown_key(step, list(here), place)
-    raise InputError(_("there is no such setting"), place)
+
+def _no_such(here: Any, step: str, place: str) -> InputError:
+    whole = join(place, step)
+    if isinstance(here, Mapping):
+        return unknown_key(step, list(here), whole)
+    if isinstance(here, list | tuple):
+        count = len(here)
+        if count == 0:
+            return InputError(_("there is no such item, the list is empty"), whole)
+        return InputError(_("there is no such item; the list has 0 to {last}").format(last=count - 1), whole)
+    if here is None:
+        return InputError(_("there is no such setting: {place} is not set; set it first").format(place=place), whole)
+    return InputError(_("there is no such setting: {place} is {value}").format(place=place, value=shown(here)), whole)
+
+
+def _is_index(step: str) -> bool:
+    return step.isascii() and step.isdigit() and len(step) < 10
 
 
 def family_at(experiment: Experiment, steps: list[str]) -> type[Kind] | None:
-    """The family whose kind stands at a path, or None."""
+    """The family whose kind may stand at a path, or None where none may."""
     here: Any = experiment
     family: Any = None
     for step in steps:
         if isinstance(here, tuple):
+            if not _is_index(step) or int(step) >= len(here):
+                return None
             here = here[int(step)]
             continue
+        if not isinstance(here, Described):
+            return None
         field = {f.name: f for f in describe(type(here))}.get(step)
         if field is None:
             return None
         family = field.holds
         here = getattr(here, step)
+    if isinstance(here, tuple):
+        return None  # a list of kinds, not one
     return family if isinstance(family, type) and issubclass(family, Kind) else None
 
 
-def _changed_kind(experiment: Experiment, steps: list[str], old: dict[str, Any], name: str) -> dict[str, Any]:
-    family = family_at(experiment, steps)
-    if family is None:
-        return {"kind": name}
-    kind = family.registry.get(name, ".".join(steps))
-    shared = {f.name for f in describe(kind)}
-    return {"kind": name, **{k: v for k, v in old.items() if k in shared and k != "kind"}}
+def _changed_kind(family: type[Kind], old: Any, name: str, place: str) -> dict[str, Any]:
+    shared = {field.name for field in describe(family.registry.get(name, place))}
+    kept = old if isinstance(old, Mapping) else {}
+    return {"kind": name, **{k: v for k, v in kept.items() if k in shared}}

@@ -1,16 +1,18 @@
 """A field is one setting of one kind, declared once: type, limits, unit, label and help.
 
-The check in the constructor, the JSON Schema, the error text with the path, the form in the window and `--set` on the command
-line all follow from that one declaration:
+The check in the constructor, the JSON Schema, the error text with the path, the form in the window and `--set` on the
+command line all follow from that one declaration:
 
     units: Annotated[int, about(N_("units"), N_("Numbers that the layer puts out."), minimum=1, maximum=4096)]
 
-A family of kinds (all layers, all optimizers) is a base class with a `registry`; a field annotated with that base class holds
-any registered kind, written in JSON as {"kind": name, ...}.
+A family of kinds (all layers, all optimizers) is a base class with a `registry`; a field annotated with that base class
+holds any registered kind, written in JSON as {"kind": name, ...}.
 """
 
 from __future__ import annotations
 
+import math
+import numbers
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -19,7 +21,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, 
 
 import msgspec
 
-from .errors import InputError, unknown_key
+from .errors import InputError, join, shown, unknown_key
 from .registry import Registry
 from .text import _
 
@@ -52,25 +54,31 @@ def about(
     length            least and greatest number of items or characters
     """
     extra = {"unit": unit, "choices": choices, "shown_when": shown_when, "scale": scale, "live": live}
-    return msgspec.Meta(
-        ge=minimum,
-        le=maximum,
-        gt=above,
-        lt=below,
-        min_length=length[0] if length else None,
-        max_length=length[1] if length else None,
-        title=label,
-        description=help or None,
-        extra=extra,
-    )
+    # msgspec's types allow only some combinations of limits
+    limits: dict[str, Any] = {
+        "ge": minimum,
+        "le": maximum,
+        "gt": above,
+        "lt": below,
+        "min_length": length[0] if length else None,
+        "max_length": length[1] if length else None,
+    }
+    return msgspec.Meta(title=label, description=help or None, extra=extra, **limits)
 
 
 class Described(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of everything that a person can set: immutable, and checked whenever one is made."""
+    """Base of everything that a person can set: immutable, and checked whenever one is made.
+
+    The constructor takes what a file may hold: 1 where a number like 1.0 is meant, a list where a tuple is. It keeps
+    one form of them, so that equal settings are written in the same way.
+    """
 
     def __post_init__(self) -> None:
         for field in describe(type(self)):
-            _check(getattr(self, field.name), field)
+            given = getattr(self, field.name)
+            kept = _check(given, field, field.name)
+            if kept is not given:
+                msgspec.structs.force_setattr(self, field.name, kept)
 
 
 class Kind(Described, frozen=True, kw_only=True, tag_field="kind"):
@@ -90,6 +98,7 @@ class Field(msgspec.Struct, frozen=True):
     sort     "integer", "number", "boolean", "text", "choice", "family" (one kind), "families" (a list of kinds),
              "lists" (a list of lists of kinds) or "struct"
     holds    the family's base class or the struct, where there is one
+    shortest, longest   least and greatest number of characters of a text or items of a list
     """
 
     name: str
@@ -102,6 +111,8 @@ class Field(msgspec.Struct, frozen=True):
     maximum: float | None = None
     above: float | None = None
     below: float | None = None
+    shortest: int | None = None
+    longest: int | None = None
     options: tuple[str, ...] = ()
     choices: Any = None
     holds: Any = None
@@ -113,7 +124,8 @@ class Field(msgspec.Struct, frozen=True):
     live: bool = False
 
     def choice_names(self) -> list[str]:
-        return self.choices.names() if self.choices is not None else list(self.options)
+        names: list[str] = self.choices.names() if self.choices is not None else list(self.options)
+        return names
 
 
 def _members(annotation: Any) -> tuple[Any, list[msgspec.Meta], bool]:
@@ -147,7 +159,9 @@ def describe(struct: type[Described]) -> tuple[Field, ...]:
         bare, metas, optional = _members(annotation)
         meta = metas[0] if metas else msgspec.Meta()
         extra = meta.extra or {}
-        holds, options, origin = None, (), get_origin(bare)
+        holds: Any = None
+        options: tuple[str, ...] = ()
+        origin = get_origin(bare)
         if origin is Literal:
             sort, options = "choice", get_args(bare)
         elif extra.get("choices") is not None:
@@ -186,6 +200,8 @@ def describe(struct: type[Described]) -> tuple[Field, ...]:
                 maximum=meta.le,
                 above=meta.gt,
                 below=meta.lt,
+                shortest=meta.min_length,
+                longest=meta.max_length,
                 options=options,
                 choices=extra.get("choices"),
                 holds=holds,
@@ -217,51 +233,82 @@ def limits_text(field: Field) -> str:
     low = field.minimum if field.minimum is not None else field.above
     high = field.maximum if field.maximum is not None else field.below
     if field.minimum is not None and field.maximum is not None:
-        return _("{what} from {low:g} to {high:g}").format(what=what, low=low, high=high)
+        return _("{what} from {low} to {high}").format(what=what, low=_number(low), high=_number(high))
     parts = []
     if field.minimum is not None:
-        parts.append(_("at least {low:g}").format(low=low))
+        parts.append(_("at least {low}").format(low=_number(low)))
     if field.above is not None:
-        parts.append(_("greater than {low:g}").format(low=low))
+        parts.append(_("greater than {low}").format(low=_number(low)))
     if field.maximum is not None:
-        parts.append(_("at most {high:g}").format(high=high))
+        parts.append(_("at most {high}").format(high=_number(high)))
     if field.below is not None:
-        parts.append(_("less than {high:g}").format(high=high))
+        parts.append(_("less than {high}").format(high=_number(high)))
+    if field.sort == "text" and field.longest is not None:
+        parts.append(_("of at most {count} characters").format(count=field.longest))
     return what + (" " + _(" and ").join(parts) if parts else "")
 
 
-def _shown(value: Any) -> str:
-    text = msgspec.json.encode(value).decode() if isinstance(value, str | int | float | bool | list | dict) else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _number(limit: float | None) -> str:
+    """A limit in full: 2147483647 and not 2.14748e+09."""
+    if limit is None:
+        return ""
+    return str(int(limit)) if abs(limit) < 1e15 and limit == int(limit) else f"{limit:g}"
 
 
 def _must_be(field: Field, value: Any, place: str) -> InputError:
     return InputError(
-        _("must be {limits}, not {value}").format(limits=limits_text(field), value=_shown(value)), place or field.name
+        _("must be {limits}, not {value}").format(limits=limits_text(field), value=shown(value)), place or field.name
     )
 
 
-def _check(value: Any, field: Field, place: str = "") -> Any:
-    """The value, converted where JSON allows it (3 for 3.0), or an InputError."""
+def _check(value: Any, field: Field, place: str) -> Any:
+    """The value in the one form that is kept (1.0 for 1, a tuple for a list), or an InputError."""
     if value is None and field.optional:
         return None
     if field.sort in ("family", "struct"):
         if not isinstance(value, field.holds):
             raise _must_be(field, value, place)
         return value
-    if field.sort in ("families", "lists"):
-        flat = value if field.sort == "families" else [item for part in value for item in part]
-        if not isinstance(value, tuple) or not all(isinstance(item, field.holds) for item in flat):
-            raise _must_be(field, value, place)
-        return value
+    if field.sort == "families":
+        return _check_items(value, field, place)
+    if field.sort == "lists":
+        parts = _items(value, field, place)
+        return tuple(_check_items(part, field, join(place, str(i))) for i, part in enumerate(parts))
     if field.choices is not None:
         if not isinstance(value, str) or value not in field.choices:
-            field.choices.get(value, place or field.name)
+            field.choices.get(value, place)
         return value
+    if field.sort in ("integer", "number"):
+        return _check_number(value, field, place)
     try:
+        if field.sort == "text":
+            str(value).encode()  # JSON can hold half a character (a lone surrogate), a file or a window cannot
         return msgspec.convert(value, field.type, strict=True)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):
         raise _must_be(field, value, place) from None
+
+
+def _check_items(value: Any, field: Field, place: str) -> tuple[Any, ...]:
+    for i, item in enumerate(_items(value, field, place)):
+        if not isinstance(item, field.holds):
+            raise InputError(_("must be an object with a kind, not {value}").format(value=shown(item)), f"{place}.{i}")
+    return value if isinstance(value, tuple) else tuple(value)
+
+
+def _check_number(value: Any, field: Field, place: str) -> Any:
+    """The number as int or float, from any kind of number that Python or NumPy has."""
+    try:
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+            raise _must_be(field, value, place)
+        plain: Any = math.floor(value)
+        if field.sort == "number":
+            plain = float(value) + 0.0  # turns -0.0 into 0.0: they are equal, so they should look equal
+        elif plain != value:
+            raise _must_be(field, value, place)
+        msgspec.convert(plain, field.type, strict=True)
+    except (msgspec.ValidationError, OverflowError):
+        raise _must_be(field, value, place) from None
+    return plain
 
 
 def build(struct: type[Struct], value: Any, place: str = "") -> Struct:
@@ -273,8 +320,8 @@ def build(struct: type[Struct], value: Any, place: str = "") -> Struct:
     if isinstance(value, Described):
         value = msgspec.to_builtins(value)
     if not isinstance(value, Mapping):
-        raise InputError(_("must be an object in braces, not {value}").format(value=_shown(value)), place)
-    chosen: type[Any] = struct
+        raise InputError(_("must be an object in braces, not {value}").format(value=shown(value)), place)
+    chosen: type[Described] = struct
     given = dict(value)
     if issubclass(struct, Kind):
         tag = given.pop("kind", None)
@@ -283,16 +330,16 @@ def build(struct: type[Struct], value: Any, place: str = "") -> Struct:
                 raise InputError(
                     _('"kind" is missing; known: {known}').format(known=", ".join(struct.registry.names())), place
                 )
-            chosen = struct.registry.get(tag, _join(place, "kind"))
+            chosen = struct.registry.get(tag, join(place, "kind"))
     fields = {field.name: field for field in describe(chosen)}
     for key in given:
         if key not in fields:
             known = (["kind"] if issubclass(chosen, Kind) else []) + list(fields)
-            raise unknown_key(key, known, _join(place, key))
+            raise unknown_key(str(key), known, join(place, str(key)))
     arguments = {}
     for name, field in fields.items():
         if name in given:
-            arguments[name] = _build_field(given[name], field, _join(place, name))
+            arguments[name] = _build_field(given[name], field, join(place, name))
         elif field.required:
             raise InputError(
                 _('"{name}" is missing: {limits}').format(name=name, limits=limits_text(field)), place or name
@@ -300,7 +347,7 @@ def build(struct: type[Struct], value: Any, place: str = "") -> Struct:
     try:
         return typing.cast("Struct", chosen(**arguments))
     except InputError as error:
-        raise InputError(error.problem, _join(place, error.place)) from None
+        raise error.inside(place) from None
 
 
 def _build_field(value: Any, field: Field, place: str) -> Any:
@@ -309,10 +356,10 @@ def _build_field(value: Any, field: Field, place: str) -> Any:
     if field.sort in ("family", "struct"):
         return build(field.holds, value, place)
     if field.sort == "families":
-        return tuple(build(field.holds, v, _join(place, str(i))) for i, v in enumerate(_items(value, field, place)))
+        return tuple(build(field.holds, v, f"{place}.{i}") for i, v in enumerate(_items(value, field, place)))
     if field.sort == "lists":
         return tuple(
-            tuple(build(field.holds, v, f"{place}.{i}.{j}") for j, v in enumerate(_items(part, field, place)))
+            tuple(build(field.holds, v, f"{place}.{i}.{j}") for j, v in enumerate(_items(part, field, f"{place}.{i}")))
             for i, part in enumerate(_items(value, field, place))
         )
     return _check(value, field, place)
@@ -324,10 +371,6 @@ def _items(value: Any, field: Field, place: str) -> Sequence[Any]:
     return value
 
 
-def _join(place: str, key: str) -> str:
-    return f"{place}.{key}" if place and key else place or key
-
-
 def json_schema(struct: type[Described]) -> dict[str, Any]:
     """The JSON Schema (2020-12) of a struct and of every kind that its fields may hold."""
     definitions: dict[str, Any] = {}
@@ -337,7 +380,8 @@ def json_schema(struct: type[Described]) -> dict[str, Any]:
             name = holds.__name__
             if name not in definitions:
                 definitions[name] = {}  # stops the recursion of layers that hold layers
-                definitions[name] = {"anyOf": [structure(kind, tag) for tag, kind in holds.registry.items()]}
+                kinds = [structure(kind, tag) for tag, kind in holds.registry.items()]
+                definitions[name] = {"anyOf": kinds} if kinds else {"not": {}}
             return {"$ref": f"#/$defs/{name}"}
         return structure(holds)
 
@@ -376,6 +420,8 @@ def json_schema(struct: type[Described]) -> dict[str, Any]:
                 ("maximum", field.maximum),
                 ("exclusiveMinimum", field.above),
                 ("exclusiveMaximum", field.below),
+                ("minLength", field.shortest),
+                ("maxLength", field.longest),
             ):
                 if limit is not None:
                     schema[key] = limit

@@ -1,4 +1,7 @@
-"""A registry knows all kinds of one family (layers, optimizers, data sets ...): a new kind is one file with one line here."""
+"""A registry knows all kinds of one family (layers, optimizers, data sets ...), in the order of their registration.
+
+A new kind is a new file in the family's folder with one decorator line.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import pkgutil
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
-from .errors import InputError, nearest
+from .errors import InputError, nearest, shown
 from .text import _
 
 Kind = TypeVar("Kind")
@@ -37,9 +40,13 @@ class Registry(Generic[Kind]):
 
     def _load(self) -> None:
         # Importing the family's package registers its files; on first use, because the files import the registry.
-        if self._package:
-            package, self._package = self._package, ""
-            importlib.import_module(package)
+        package, self._package = self._package, ""  # empty while it loads: the files ask the registry themselves
+        if package:
+            try:
+                importlib.import_module(package)
+            except BaseException:
+                self._package = package  # else a second try would find half of the kinds and no word why
+                raise
 
     def names(self) -> list[str]:
         self._load()
@@ -70,16 +77,16 @@ class Registry(Generic[Kind]):
         known = list(self._kinds)
         if not known:
             raise InputError(
-                _('"{name}" is not a known kind of {family}; this version knows none, leave it out').format(
-                    name=name, family=_(self.family)
+                _("{name} is not a known kind of {family}; this version knows none, leave it out").format(
+                    name=shown(name), family=_(self.family)
                 ),
                 place,
             )
         meant = nearest(name, known) if isinstance(name, str) else ""
         hint = _(' (did you mean "{meant}"?)').format(meant=meant) if meant else ""
         raise InputError(
-            _('"{name}" is not a known kind of {family}{hint}; known: {known}').format(
-                name=name, family=_(self.family), hint=hint, known=", ".join(known)
+            _("{name} is not a known kind of {family}{hint}; known: {known}").format(
+                name=shown(name), family=_(self.family), hint=hint, known=", ".join(known)
             ),
             place,
         )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine import random
+from ..errors import InputError
 from ..fields import Kind, about
 from ..registry import Registry
 from ..text import N_
@@ -65,7 +66,7 @@ class Data(msgspec.Struct, frozen=True):
 class DataSet(Kind, frozen=True, kw_only=True):
     """Where the samples come from.
 
-    The InputErrors of all methods name a place inside the data set: "validation", without the "data." before it.
+    A kind's own InputErrors (from `collect` and `outline`) name a place inside the data set, such as "noise".
     """
 
     registry: ClassVar[Registry[type[DataSet]]] = Registry(N_("data set"), "layerscope.core.data")
@@ -116,10 +117,15 @@ class DataSet(Kind, frozen=True, kw_only=True):
         """The samples, with label noise, split and scaled; the same seed gives the same bits.
 
         folder   where relative paths of files start: the folder of the experiment file
+
+        An InputError names the place in the experiment: "data.validation".
         """
         from .splits import prepare
 
-        return prepare(self, self.collect(seed, folder), seed)
+        try:
+            return prepare(self, self.collect(seed, folder), seed)
+        except InputError as error:
+            raise error.inside("data") from None
 
 
 class Toy(DataSet, frozen=True, kw_only=True):
