@@ -1,13 +1,13 @@
 """A figure is a value: what is to be drawn, in numbers and words, without a single pixel.
 
-The window draws it with pyqtgraph, an export draws the same value with Matplotlib; so what is exported is what was shown, and
-the same figure can be made again where there is no screen. Colors are named by their role ("lane-0", "healthy"); a theme says
-what they look like (`palette.py`).
+The window draws it with pyqtgraph, an export draws the same value with Matplotlib; so what is exported is what was
+shown, and the same figure can be made again where there is no screen. Colors are named by their role ("lane-0",
+"healthy"); a theme says what they look like (`palette.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -22,7 +22,7 @@ from ..theory.mean_field import LayerPrediction
 
 Array = NDArray[np.float64]
 Scale = Literal["linear", "log", "symlog"]
-Dash = Literal["solid", "dashed", "dotted"]
+Dash = Literal["solid", "dashed", "dotted", "dash-dot"]
 Marker = Literal["", "circle", "square", "triangle", "diamond"]
 
 
@@ -111,13 +111,17 @@ class Rule:
 
 @dataclass(frozen=True)
 class Note:
-    """A short text beside a point of the plot."""
+    """A short text beside a point of the plot.
+
+    free   may be moved to where there is room, so that it covers no data (`placement.py`)
+    """
 
     x: float
     y: float
     text: str
     color: str = "text"
     anchor: Literal["left", "right", "center"] = "left"
+    free: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,31 @@ class Plot:
     right: Axis | None = None
 
 
+class Table(Mapping[str, NDArray[Any]]):
+    """The numbers behind a figure: column name -> values, all of one length.
+
+    Made when somebody asks for them, because a figure is drawn thirty times a second and saved once.
+    """
+
+    def __init__(self, make: Callable[[], dict[str, NDArray[Any]]]):
+        self._make = make
+        self._columns: dict[str, NDArray[Any]] | None = None
+
+    def _made(self) -> dict[str, NDArray[Any]]:
+        if self._columns is None:
+            self._columns = self._make()
+        return self._columns
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self._made()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made())
+
+    def __len__(self) -> int:
+        return len(self._made())
+
+
 @dataclass(frozen=True)
 class Figure:
     """Plots below one another, with what a reader needs to know.
@@ -157,6 +186,7 @@ class Figure:
     name      the kind's name, "gradients"
     empty     why nothing is drawn, when nothing is
     table     the numbers behind the figure: column name -> values, for CSV
+    heights   how the plots share the height; equally when empty
     stamp     name, seed, step and hash of the experiments, for the file's metadata
     """
 
@@ -165,8 +195,9 @@ class Figure:
     subtitle: str
     plots: tuple[Plot, ...]
     empty: str = ""
-    table: dict[str, NDArray[Any]] = field(default_factory=dict)
-    stamp: dict[str, str] = field(default_factory=dict)
+    table: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    stamp: Mapping[str, str] = field(default_factory=dict)
+    heights: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,154 @@
+"""Colors have jobs: a figure asks for "lane-0" or "healthy", and the theme says what that looks like on its paper.
+
+Lanes use the colors of Okabe and Ito (2008), which people with any color vision can tell apart. The two themes choose
+differently among them, because each color must stand out from the panel (contrast 3:1 or more, WCAG 2.2, 1.4.11). No
+lane is told by its color alone: each has a dash and a marker of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ..text import N_
+from .figure import Dash, Marker
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colors by role, as "#rrggbb".
+
+    text, muted, axis, grid   writing, secondary writing, the axes' lines, the lines behind the data
+    background, panel         behind the cards; the card or the paper that a figure is drawn on
+    accent                    what a person acts on: the present step, buttons
+    healthy                   a pale span behind data
+    warning, alarm, good      states
+    theory                    theory that belongs to no lane
+    """
+
+    name: str
+    label: str
+    colors: Mapping[str, str]
+
+    def color(self, role: str) -> str:
+        """The color of a role; a color "#rrggbb" is returned as it is."""
+        return role if role.startswith("#") else self.colors[role]
+
+    def tint(self, role: str, share: float) -> str:
+        """So much of a role's color mixed into the panel's: what a transparent color would look like, but opaque.
+
+        share   from 0 (the panel) to 1 (the color)
+        """
+        return _mixed(self.color(role), self.colors["panel"], share)
+
+
+# How strongly the shades of one color stand out; both painters use the same.
+FAINT = 0.38  # lines that stand back: a ghost, single minibatches
+BAND = 0.22  # areas between curves
+OUTER_BOX = 0.42  # 5 to 95 %
+INNER_BOX = 0.85  # 25 to 75 %
+
+
+@lru_cache(maxsize=1024)
+def _mixed(front: str, back: str, share: float) -> str:
+    return "#" + "".join(
+        f"{round(share * int(front[i : i + 2], 16) + (1.0 - share) * int(back[i : i + 2], 16)):02x}" for i in (1, 3, 5)
+    )
+
+
+THEMES: dict[str, Theme] = {
+    "light": Theme(
+        "light",
+        N_("light"),
+        {
+            "lane-0": "#0072b2",  # blue
+            "lane-1": "#d55e00",  # vermillion
+            "lane-2": "#009e73",  # bluish green
+            "lane-3": "#cc79a7",  # reddish purple
+            "text": "#1b2430",
+            "muted": "#66717f",
+            "axis": "#a9b1bb",
+            "grid": "#e9edf1",
+            "background": "#f4f6f9",
+            "panel": "#ffffff",
+            "border": "#e1e6ec",
+            "accent": "#1f6feb",
+            "healthy": "#e9f5ef",
+            "good": "#00845f",
+            "warning": "#b34700",
+            "alarm": "#c62828",
+            "theory": "#3d4855",
+        },
+    ),
+    "dark": Theme(
+        "dark",
+        N_("dark"),
+        {
+            "lane-0": "#56b4e9",  # sky blue
+            "lane-1": "#e69f00",  # orange
+            "lane-2": "#009e73",  # bluish green
+            "lane-3": "#cc79a7",  # reddish purple
+            "text": "#e8ebef",
+            "muted": "#9aa4b0",
+            "axis": "#5d6773",
+            "grid": "#2b3138",
+            "background": "#15181c",
+            "panel": "#1d2126",
+            "border": "#31373f",
+            "accent": "#5a9bff",
+            "healthy": "#1e3129",
+            "good": "#2fc795",
+            "warning": "#ffa657",
+            "alarm": "#ff7b72",
+            "theory": "#c3cad3",
+        },
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Cue:
+    """What tells a lane from the others where colors do not."""
+
+    color: str
+    dash: Dash
+    marker: Marker
+
+
+CUES: tuple[Cue, ...] = (
+    Cue("lane-0", "solid", "circle"),
+    Cue("lane-1", "dashed", "square"),
+    Cue("lane-2", "dotted", "triangle"),
+    Cue("lane-3", "dash-dot", "diamond"),
+)
+
+# Lengths of dash and gap in widths of the line; Qt's setDashPattern and Matplotlib's lines.scale_dashes agree on that.
+DASHES: dict[Dash, tuple[float, ...]] = {
+    "solid": (),
+    "dashed": (4.0, 1.8),
+    "dotted": (1.2, 1.4),
+    "dash-dot": (5.0, 1.6, 1.2, 1.6),
+}
+
+
+def cue(index: int) -> Cue:
+    """The cue of a lane by its place, 0 for A."""
+    return CUES[index % len(CUES)]
+
+
+def lane_index(name: str) -> int:
+    """The place of a lane by its name: "A" is 0. A lane keeps its color when the one before it is removed."""
+    return (ord(name[0].upper()) - ord("A")) % len(CUES) if name[:1].isascii() and name[:1].isalpha() else 0
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast ratio of two colors "#rrggbb", from 1 to 21 (WCAG 2.2)."""
+
+    def luminance(color: str) -> float:
+        parts = [int(color[i : i + 2], 16) / 255.0 for i in (1, 3, 5)]
+        r, g, b = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
