@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .engine.elementary import erf, exp, log1p_exp, sigmoid_of, tanh
+from .engine.elementary import exp, expm1_below, log1p_exp, normal_share, sigmoid_of, tanh
 from .engine.kernel import device, kernel
 from .engine.layout import ROWS
 from .engine.memory import block
@@ -26,7 +26,6 @@ INFINITY = math.inf
 
 ALPHA = 1.6732632423543772848170429916717  # Klambauer et al. 2017: the fixed point at mean 0, variance 1
 LAMBDA = 1.0507009873554804934193349852946
-ROOT_HALF = math.sqrt(0.5)
 DENSITY = 1.0 / math.sqrt(2.0 * math.pi)
 
 
@@ -236,10 +235,9 @@ _add(
 def elu_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
     x, y = forward_operands(row, arena, context)
     real = x.dtype.type
-    zero, one, alpha = real(0), real(1), real(hyper[row[6]])
+    zero, alpha = real(0), real(hyper[row[6]])
     for i in range(x.size):
-        below = zero if x[i] > zero else x[i]  # keeps exp from overflowing on the side that does not use it
-        y[i] = x[i] if x[i] > zero else alpha * (exp(below) - one)
+        y[i] = x[i] if x[i] > zero else alpha * expm1_below(x[i])
 
 
 @kernel
@@ -248,7 +246,7 @@ def elu_backward(row, arena, data, context, hyper, statistics):  # type: ignore[
     real = x.dtype.type
     zero, alpha = real(0), real(hyper[row[6]])
     for i in range(x.size):
-        dx[i] = dy[i] if x[i] > zero else dy[i] * (y[i] + alpha)
+        dx[i] = dy[i] if x[i] > zero else dy[i] * (alpha * exp(x[i]))
 
 
 _add(
@@ -269,10 +267,9 @@ _add(
 def selu_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
     x, y = forward_operands(row, arena, context)
     real = x.dtype.type
-    zero, one, scale, low = real(0), real(1), real(LAMBDA), real(LAMBDA * ALPHA)
+    zero, scale, low = real(0), real(LAMBDA), real(LAMBDA * ALPHA)
     for i in range(x.size):
-        below = zero if x[i] > zero else x[i]
-        y[i] = scale * x[i] if x[i] > zero else low * (exp(below) - one)
+        y[i] = scale * x[i] if x[i] > zero else low * expm1_below(x[i])
 
 
 @kernel
@@ -281,7 +278,7 @@ def selu_backward(row, arena, data, context, hyper, statistics):  # type: ignore
     real = x.dtype.type
     zero, scale, low = real(0), real(LAMBDA), real(LAMBDA * ALPHA)
     for i in range(x.size):
-        dx[i] = dy[i] * scale if x[i] > zero else dy[i] * (y[i] + low)
+        dx[i] = dy[i] * scale if x[i] > zero else dy[i] * (low * exp(x[i]))
 
 
 _add(
@@ -300,20 +297,18 @@ _add(
 @kernel
 def gelu_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
     x, y = forward_operands(row, arena, context)
-    real = x.dtype.type
-    half, one, root_half = real(0.5), real(1), real(ROOT_HALF)
     for i in range(x.size):
-        y[i] = x[i] * (half * (one + erf(x[i] * root_half)))
+        share, _bell = normal_share(x[i])
+        y[i] = x[i] * share
 
 
 @kernel
 def gelu_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
     x, y, dx, dy = backward_operands(row, arena, context)
-    real = x.dtype.type
-    half, one, root_half, density = real(0.5), real(1), real(ROOT_HALF), real(DENSITY)
+    density = x.dtype.type(DENSITY)
     for i in range(x.size):
-        share = half * (one + erf(x[i] * root_half))
-        dx[i] = dy[i] * (share + x[i] * (density * exp(-half * x[i] * x[i])))
+        share, bell = normal_share(x[i])
+        dx[i] = dy[i] * (share + x[i] * (density * bell))
 
 
 _add(

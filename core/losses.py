@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from .engine.elementary import exp
 from .engine.kernel import device, kernel
 from .engine.layout import ACCURACY, LOSS, ROWS
 from .engine.memory import matrix
@@ -109,14 +110,15 @@ def cross_entropy_forward(row, arena, data, context, hyper, statistics):  # type
         largest = y[i, 0]
         for j in range(1, width):
             largest = max(largest, y[i, j])
+        for j in range(width):
+            p[i, j] = exp(y[i, j] - largest)
         mass, wanted = 0.0, 0.0
         for j in range(width):
-            power = math.exp(y[i, j] - largest)
-            p[i, j] = power
-            mass += power
+            mass += p[i, j]
             wanted += ((1.0 - smoothing) * t[i, j] + smoothing / width) * (y[i, j] - largest)
+        share = y.dtype.type(1.0 / mass)
         for j in range(width):
-            p[i, j] = p[i, j] / mass
+            p[i, j] *= share
         total += math.log(mass) - wanted
     statistics[LOSS] = total / rows
     statistics[ACCURACY] = hits(y, t, rows, width)

@@ -46,12 +46,18 @@ def measure_activation(row, arena, data, context, hyper, statistics):  # type: i
     first = row[3]
     low, high = a.dtype.type(hyper[row[4]]), a.dtype.type(hyper[row[5]])
     least, most, zeros, strange = extremes(a)
-    total, squares, saturated = 0.0, 0.0, 0
+    total, squares = 0.0, 0.0
     for i in range(a.size):
         value = np.float64(a[i])
         total += value
         squares += value * value
-        saturated += np.int64((a[i] <= low) | (a[i] >= high))
+    saturated = 0.0
+    if not (math.isinf(low) and math.isinf(high)):
+        one, nothing = a.dtype.type(1), a.dtype.type(0)
+        beyond = nothing
+        for i in range(a.size):
+            beyond += one if (a[i] <= low) | (a[i] >= high) else nothing
+        saturated = np.float64(beyond)
     count = a.size
     mean, square = total / count, squares / count
     # Values that hardly differ: the difference of two sums is then mostly rounding, so it is taken of the deviations.
@@ -80,7 +86,7 @@ def measure_gradient(row, arena, data, context, hyper, statistics):  # type: ign
     """
     g = block(arena, row[1], context[ROWS] * row[2])
     first = row[3]
-    least, most, zeros, strange = extremes(g)
+    least, most, zeros, _ = extremes(g)
     squares = sum_of_squares(g)
     statistics[first] = math.sqrt(squares / g.size)
     statistics[first + 1] = math.sqrt(squares)
@@ -142,19 +148,24 @@ def sum_of_squares(a):  # type: ignore[no-untyped-def]
 
 @device
 def extremes(a):  # type: ignore[no-untyped-def]
-    """(minimum, maximum, number of zeros, number of values that are not finite); both extremes are NaN if any value is."""
-    infinite = magnitude_bits(a.dtype.type(np.inf))
+    """(minimum, maximum, zeros, values that are not finite); both extremes are NaN if any value is."""
     least = sortable_bits(a[0])
     most = least
-    zeros, strange = 0, 0
+    # Zeros are counted in the numbers' own type, which keeps the vectors whole; exact up to 16 million.
+    one, nothing = a.dtype.type(1), a.dtype.type(0)
+    zeros = nothing
     for i in range(a.size):
-        place, magnitude = sortable_bits(a[i]), magnitude_bits(a[i])
+        place = sortable_bits(a[i])
         least = place if place < least else least
         most = place if place > most else most
-        zeros += np.int64(magnitude == 0)
-        strange += np.int64(magnitude >= infinite)
-    low, high = from_sortable_bits(least), from_sortable_bits(most)
-    # A NaN sorts beyond infinity, on the side of its sign bit.
-    if low != low or high != high:
-        return np.nan, np.nan, zeros, strange
-    return np.float64(low), np.float64(high), zeros, strange
+        zeros += one if a[i] == nothing else nothing
+    low, high = np.float64(from_sortable_bits(least)), np.float64(from_sortable_bits(most))
+    strange = 0
+    # A NaN sorts beyond infinity, on the side of its sign bit: the extremes alone tell whether there is one.
+    if not (math.isfinite(low) and math.isfinite(high)):
+        infinite = magnitude_bits(a.dtype.type(np.inf))
+        for i in range(a.size):
+            strange += np.int64(magnitude_bits(a[i]) >= infinite)
+        if math.isnan(low) or math.isnan(high):
+            return np.nan, np.nan, np.float64(zeros), strange
+    return low, high, np.float64(zeros), strange

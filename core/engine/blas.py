@@ -12,7 +12,7 @@ from .memory import matrix
 blas_product = intrinsic("blas_product")
 offset = intrinsic("offset")
 
-TINY = 4096  # multiplications below which the plain loop is faster (tests/benchmarks/test_products.py measures it)
+TINY = 64  # multiplications below which the plain loop is faster (tests/benchmarks/test_products.py measures it)
 
 
 @cache

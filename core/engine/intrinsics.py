@@ -1,4 +1,4 @@
-"""The few functions that need LLVM itself: call a kernel by its address, call BLAS by its address, offset a pointer.
+"""The few functions that need LLVM itself: call a kernel or BLAS by its address, offset a pointer, reach a number's bits.
 
 Imported only through `kernel.intrinsic`, after Numba's cache folder is set.
 """
@@ -16,10 +16,15 @@ __all__ = [
     "blas_product",
     "call_kernel",
     "carray",
+    "constant",
     "from_sortable_bits",
     "magnitude_bits",
     "offset",
+    "polynomial",
+    "power_of_two",
     "sortable_bits",
+    "times_power_of_two",
+    "upper_half",
 ]
 
 # mypy: disable-error-code="no-untyped-def,misc"
@@ -103,6 +108,110 @@ def magnitude_bits(typingctx: Any, number):
         return builder.and_(bits, ir.Constant(bits.type, 2 ** (bits.type.width - 1) - 1))
 
     return integer(number), codegen
+
+
+# --- for `elementary.py`. Numba computes float32 with a float64 literal in float64, and 32-bit integers in 64 bits: either
+# makes vectors of half as many numbers. These stay in the type of their argument.
+
+
+def _chosen(builder: Any, real: types.Type, single: Any, double: Any, kind: Any) -> Any:
+    """The constant for the precision; LLVM rounds it to float32 while compiling."""
+    return builder.fptrunc(single, kind) if real == types.float32 else double
+
+
+@intrinsic
+def constant(typingctx: Any, x, single, double):
+    """`single` where x is a float32, `double` where it is a float64, in the type of x."""
+    if x not in (types.float32, types.float64):
+        return None
+
+    def codegen(cgctx, builder, sig, arguments):
+        return _chosen(builder, x, arguments[1], arguments[2], cgctx.get_value_type(x))
+
+    return x(x, types.float64, types.float64), codegen
+
+
+@intrinsic
+def polynomial(typingctx: Any, x, single, double):
+    """c0 + c1 x + c2 x^2 + ... with the tuple of coefficients for the precision of x, by Horner's rule."""
+    if x not in (types.float32, types.float64):
+        return None
+
+    def codegen(cgctx, builder, sig, arguments):
+        kind = cgctx.get_value_type(x)
+        coefficients = cgutils.unpack_tuple(builder, arguments[1 if x == types.float32 else 2])
+        total = _chosen(builder, x, coefficients[-1], coefficients[-1], kind)
+        for c in reversed(coefficients[:-1]):
+            total = builder.fadd(builder.fmul(total, arguments[0]), _chosen(builder, x, c, c, kind))
+        return total
+
+    return x(x, single, double), codegen
+
+
+# (bits of the mantissa, bias of the exponent)
+_FORMATS = {types.float32: (23, 127), types.float64: (52, 1023)}
+
+
+def _whole_part(cgctx: Any, builder: Any, real: types.Type, shifted: Any, above: int) -> Any:
+    """n + above, where shifted = n + 1.5 * 2^(bits of the mantissa): such a float has n in its last bits."""
+    mantissa, bias = _FORMATS[real]
+    integer = cgctx.get_value_type(_integer_for(real))
+    zero = ((mantissa + bias) << mantissa) | (1 << (mantissa - 1))  # the bits of 1.5 * 2^mantissa
+    return builder.sub(builder.bitcast(shifted, integer), ir.Constant(integer, zero - above))
+
+
+@intrinsic
+def power_of_two(typingctx: Any, shifted):
+    """2^n for shifted = n + 1.5 * 2^23 (float64: 2^52), n the exponent of a normal float; anything for NaN."""
+    if shifted not in _FORMATS:
+        return None
+    mantissa, bias = _FORMATS[shifted]
+
+    def codegen(cgctx, builder, sig, arguments):
+        exponent = _whole_part(cgctx, builder, shifted, arguments[0], bias)
+        bits = builder.shl(exponent, ir.Constant(exponent.type, mantissa))
+        return builder.bitcast(bits, cgctx.get_value_type(shifted))
+
+    return shifted(shifted), codegen
+
+
+@intrinsic
+def times_power_of_two(typingctx: Any, value, shifted):
+    """value 2^n, in two halves, so that the result may overflow to infinity or underflow to a denormal number or 0.
+
+    shifted   n + 1.5 * 2^23 (float64: 2^52), |n| at most twice the largest exponent
+    """
+    if shifted not in _FORMATS or value != shifted:
+        return None
+    mantissa, bias = _FORMATS[shifted]
+
+    def codegen(cgctx, builder, sig, arguments):
+        # n + 2 (bias + 1) is positive, so that a plain shift halves it (AVX2 has no other for 64-bit integers).
+        n = _whole_part(cgctx, builder, shifted, arguments[1], 2 * (bias + 1))
+        one, width = ir.Constant(n.type, 1), ir.Constant(n.type, mantissa)
+        half = builder.lshr(n, one)
+        result = arguments[0]
+        for part in (half, builder.sub(n, half)):
+            bits = builder.shl(builder.sub(part, one), width)
+            result = builder.fmul(result, builder.bitcast(bits, result.type))
+        return result
+
+    return shifted(value, shifted), codegen
+
+
+@intrinsic
+def upper_half(typingctx: Any, number):
+    """The number with the last half of its mantissa's bits cleared: its square has no rounding error."""
+    if number not in _FORMATS:
+        return None
+    cleared = _FORMATS[number][0] // 2 + 1
+
+    def codegen(cgctx, builder, sig, arguments):
+        bits = builder.bitcast(arguments[0], cgctx.get_value_type(_integer_for(number)))
+        kept = builder.and_(bits, ir.Constant(bits.type, -(1 << cleared)))
+        return builder.bitcast(kept, arguments[0].type)
+
+    return number(number), codegen
 
 
 @intrinsic

@@ -48,7 +48,7 @@ class Wire:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A parameter of the network: its place in the arena and its gradient's."""
+    """A parameter of the network: its place in the arena, its gradient's, and where its update is put together."""
 
     path: str
     parameter: Parameter
@@ -176,12 +176,13 @@ class Builder:
         self._slots = {name: self._reserve(self.parameter_count) for name in self.experiment.training.optimizer.slots}
         self.kept = self._size
         self.gradients = self._reserve(self.parameter_count)
-        self.updates = self._reserve(self.parameter_count)
-        self.tensors = tuple(Tensor(path, p, at, self.gradients + at, self.updates + at) for path, p, at in places)
+        # One parameter array is updated after the other, so that its update is still in the cache when it is subtracted.
+        self.update_at = self._reserve(max((p.count for _, p, _ in places), default=0))
+        self.tensors = tuple(Tensor(path, p, at, self.gradients + at, self.update_at) for path, p, at in places)
 
-    def slot(self, name: str) -> int:
-        """Where the optimizer keeps its array of this name, one number per parameter."""
-        return self._slots[name]
+    def slot(self, name: str, tensor: Tensor) -> int:
+        """Where the optimizer keeps its array of this name for a parameter."""
+        return self._slots[name] + tensor.at
 
     def constant(self, value: float) -> int:
         """Room in `hyper` for a number that stays the same."""
@@ -360,10 +361,10 @@ def _emit_update(build: Builder, layers: list[LayerColumns], record: bool) -> No
         Group(
             "optimizer",
             "update",
-            place=build.updates,
+            place=build.gradients,
             shape=(build.parameter_count,),
             per_sample=False,
-            symbol="Δw",
+            symbol="∂L/∂W",
         )
     )
     if record:
@@ -373,13 +374,13 @@ def _emit_update(build: Builder, layers: list[LayerColumns], record: bool) -> No
             build.update(probes.measure_parameter_gradient, tensor.gradient, tensor.parameter.count, column)
         build.update(probes.end_gradient_norm)
     training.schedule.emit(build)
-    training.optimizer.emit(build)
     path = ""
     for tensor in build.tensors:
         if tensor.path != path:
             path = tensor.path
             shape = tensor.parameter.shape
             build.begin_update(Group(path, "update", place=tensor.at, shape=shape, per_sample=False, symbol="W"))
+        training.optimizer.emit(build, tensor)
         numbers = tensor.at, tensor.update, tensor.parameter.count
         if record and tensor.parameter.weight:
             build.update(probes.apply_and_measure_update, *numbers, weight_column[path] + 1)

@@ -1,7 +1,7 @@
 """From gradients to new weights: a chain of steps, each of which changes what will be subtracted from the weights.
 
-Clipping, weight decay and the optimizers all have this one form. They work on the whole flat range of parameters at once:
-gradients come in, updates go out, and at the end `w = w - update`.
+Clipping, weight decay and the optimizers all have this one form: for one parameter array after the other, the gradient comes in,
+an update goes out, and at the end `w = w - update`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ..registry import Registry
 from ..text import N_
 
 if TYPE_CHECKING:
-    from ..engine.program import Builder
+    from ..engine.program import Builder, Tensor
 
 PACKAGE = "layerscope.core.gradient_steps"
 
@@ -37,8 +37,8 @@ class GradientStep(Kind, frozen=True, kw_only=True):
         """The step in one line, for the card of the operation."""
         raise NotImplementedError
 
-    def emit(self, build: Builder) -> None:
-        """Write the operations; see `Builder.gradients`, `Builder.updates` and `Builder.slot`."""
+    def emit(self, build: Builder, tensor: Tensor) -> None:
+        """Write the operations for one parameter array: read `tensor.gradient`, write `tensor.update`; see `Builder.slot`."""
         raise NotImplementedError
 
 

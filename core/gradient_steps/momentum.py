@@ -14,7 +14,7 @@ from ..text import N_
 from .base import LearningRate, Optimizer
 
 if TYPE_CHECKING:
-    from ..engine.program import Builder
+    from ..engine.program import Builder, Tensor
 
 
 @Optimizer.registry.add("momentum")
@@ -33,17 +33,16 @@ class Momentum(Optimizer, frozen=True, kw_only=True, tag="momentum"):
     def formula(self) -> str:
         return "v = μ v + ∇w,  Δw = −η v"
 
-    def emit(self, build: Builder) -> None:
-        velocity = build.slot("velocity")
+    def emit(self, build: Builder, tensor: Tensor) -> None:
+        velocity = build.slot("velocity", tensor)
         share = build.live("training.optimizer.momentum", self.momentum)
-        build.update(
-            momentum_update, build.gradients, velocity, build.updates, build.parameter_count, build.rate, share
-        )
+        count = tensor.parameter.count
+        build.update(momentum_update, tensor.gradient, velocity, tensor.update, count, build.rate, share)
 
 
 @kernel
 def momentum_update(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
-    """v = share * v + gradient, update = rate * v. Row: gradients, v, updates, count, rate and share in hyper."""
+    """v = share * v + gradient, update = rate * v. Row: gradient, v, update, count, rate and share in hyper."""
     g, v, u = block(arena, row[1], row[4]), block(arena, row[2], row[4]), block(arena, row[3], row[4])
     rate, share = g.dtype.type(hyper[row[5]]), g.dtype.type(hyper[row[6]])
     for i in range(g.size):

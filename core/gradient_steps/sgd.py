@@ -10,7 +10,7 @@ from ..text import N_
 from .base import LearningRate, Optimizer
 
 if TYPE_CHECKING:
-    from ..engine.program import Builder
+    from ..engine.program import Builder, Tensor
 
 
 @Optimizer.registry.add("sgd")
@@ -23,13 +23,13 @@ class Sgd(Optimizer, frozen=True, kw_only=True, tag="sgd"):
     def formula(self) -> str:
         return "Δw = −η ∇w"
 
-    def emit(self, build: Builder) -> None:
-        build.update(sgd_update, build.gradients, build.updates, build.parameter_count, build.rate)
+    def emit(self, build: Builder, tensor: Tensor) -> None:
+        build.update(sgd_update, tensor.gradient, tensor.update, tensor.parameter.count, build.rate)
 
 
 @kernel
 def sgd_update(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
-    """update = rate * gradient. Row: gradients, updates, count, rate in hyper."""
+    """update = rate * gradient. Row: gradient, update, count, rate in hyper."""
     g, u = block(arena, row[1], row[3]), block(arena, row[2], row[3])
     rate = g.dtype.type(hyper[row[4]])
     for i in range(g.size):
