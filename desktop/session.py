@@ -7,20 +7,31 @@ The training itself happens in the worker's thread (`worker.py`); what it sends 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtGui import QUndoStack
 
+from layerscope.core.data.digits import Digits
 from layerscope.core.engine.program import Operation
-from layerscope.core.experiment import Experiment
-from layerscope.core.figures.figure import Scene
-from layerscope.core.network import Plan
+from layerscope.core.errors import InputError
+from layerscope.core.experiment import Experiment, with_value
+from layerscope.core.figures.figure import Lane, Scene
+from layerscope.core.lanes import NAMES, difference
+from layerscope.core.network import Plan, plan
+from layerscope.core.text import _
+
+from . import worker as work
+from .undo import Lanes, LanesEdit
 
 Unit = Literal["operation", "minibatch", "epoch"]
-MOST_LANES = 4
+MOST_LANES = len(NAMES)
+COLLECT_MILLISECONDS = 33  # thirty frames a second
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,16 @@ class Wire:
     total: int
 
 
+def named(experiments: list[Experiment] | tuple[Experiment, ...]) -> Lanes:
+    """Lanes A, B, ... of experiments in order."""
+    return tuple(LaneState(name, experiment) for name, experiment in zip(NAMES, experiments, strict=False))
+
+
+def empty_experiment() -> Experiment:
+    """Where a lab begins: the digits, and no layer yet."""
+    return Experiment(name=_("New network"), data=Digits())
+
+
 class Session(QObject):
     """See the module's sentence. Attributes are read-only for everyone else."""
 
@@ -64,22 +85,83 @@ class Session(QObject):
     wire: Wire | None
     position: int  # updates done at the moment that is shown
     end: int  # updates done at the newest moment
+    goal: int  # updates at which playing ends
     playing: bool
+    catching_up: bool  # a lane is on its way to `position`
+    exact: bool  # the scene carries the exact line of its step, percentiles included
     speed: float  # steps a second, 0: as fast as possible
     steps_per_second: float
     blocked: str  # why training is not offered now (a problem of the network), one sentence; "" when it is
     progress: tuple[int, int] | None  # (done, total) kernels while the first start compiles
     failure: str  # one clear line when the worker failed; the experiment is intact
+    notice: str  # one line about what just happened to the training: paused at NaN, begun again
     file: str  # path of the open file, "" when there is none
     modified: bool
 
+    def __init__(self, lanes: Lanes | None = None, parent: QObject | None = None):
+        super().__init__(parent)
+        self.lanes = lanes or named([empty_experiment()])
+        self.selected_lane, self.selected_card = 0, ""
+        self.scene, self.wire = None, None
+        self.position = self.end = self.goal = 0
+        self.playing = self.catching_up = self.exact = False
+        self.speed, self.steps_per_second = 0.0, 0.0
+        self.blocked = self.failure = self.notice = self.file = ""
+        self.progress = None
+        self.log_file = ""
+        self._plans: dict[int, tuple[Experiment, Plan]] = {}
+        self._frame: work.Frame | None = None
+        self._fence = 0  # frames made before this command was obeyed show lanes that are gone
+        self._moved = 0  # frames made before this command was obeyed show another moment
+        self._restarts = 0
+        self.undo_stack = QUndoStack(self)
+        self.undo_stack.cleanChanged.connect(self._clean_changed)
+        self._unsaved_document = False
+        self.worker = work.Worker(self)
+        self._timer = QTimer(self)
+        self._timer.setInterval(COLLECT_MILLISECONDS)
+        self._timer.timeout.connect(self.collect)
+        self._check_problems()
+
+    # --- life
+
+    def start(self) -> None:
+        """Begin to work; until then nothing is compiled, so that the window can appear first."""
+        if not self.worker.isRunning():
+            self.worker.start()
+            self._timer.start()
+            self._send_lanes(fresh=True)
+
+    def close(self) -> bool:
+        """End the worker; whether it has ended."""
+        self._timer.stop()
+        return self.worker.leave() if self.worker.isRunning() else True
+
+    # --- what is known of lanes
+
+    @property
+    def modified(self) -> bool:  # type: ignore[override]
+        """Whether there is work that is in no file."""
+        return self._unsaved_document or not self.undo_stack.isClean()
+
+    @property
+    def lane(self) -> LaneState:
+        """The selected lane."""
+        return self.lanes[self.selected_lane]
+
     def plan(self, lane: int) -> Plan:
         """The lane's network laid out, with its problems; cached."""
-        raise NotImplementedError
+        experiment = self.lanes[lane].experiment
+        known = self._plans.get(lane)
+        if known is None or known[0] is not experiment:
+            self._plans[lane] = known = (experiment, plan(experiment))
+        return known[1]
 
     def difference(self, lane: int) -> str:
         """What sets a lane apart from lane A, for its chip: "as built", "init: He normal · function: ReLU"."""
-        raise NotImplementedError
+        if lane == 0:
+            return _("as built")
+        return difference(self.lanes[0].experiment, self.lanes[lane].experiment) or _("same as A")
 
     # --- edits (each one undo step; text is what the undo menu says)
 
@@ -88,30 +170,297 @@ class Session(QObject):
 
         merge   edits in a row with the same non-empty key become one undo step (dragging a slider)
         """
-        raise NotImplementedError
+        index = self.selected_lane if lane is None else lane
+        if experiment == self.lanes[index].experiment:
+            return
+        changed = list(self.lanes)
+        changed[index] = replace(changed[index], experiment=experiment)
+        self._push(tuple(changed), text, f"{index}:{merge}" if merge else "")
 
     def set_value(self, path: str, value: Any, text: str = "", lane: int | None = None, merge: str = "") -> None:
         """Set one setting by path, like `--set`; raises InputError when it is not allowed, and changes nothing."""
-        raise NotImplementedError
+        index = self.selected_lane if lane is None else lane
+        changed = with_value(self.lanes[index].experiment, path, value)
+        self.edit(changed, text or _("change {setting}").format(setting=path.rsplit(".", 1)[-1]), index, merge)
 
-    def add_layer(self, index: int, layer: Any, lane: int | None = None) -> None: ...
-    def delete_layer(self, index: int, lane: int | None = None) -> None: ...
-    def duplicate_layer(self, index: int, lane: int | None = None) -> None: ...
-    def move_layer(self, index: int, to: int, lane: int | None = None) -> None: ...
+    def _with_network(self, lane: int | None, text: str, change: Any) -> None:
+        index = self.selected_lane if lane is None else lane
+        experiment = self.lanes[index].experiment
+        network = list(experiment.network)
+        change(network)
+        self.edit(msgspec.structs.replace(experiment, network=tuple(network)), text, index)
+
+    def add_layer(self, index: int, layer: Any, lane: int | None = None) -> None:
+        """Put a layer before the one at `index`."""
+        self._with_network(lane, _("add {layer}").format(layer=layer.title()), lambda n: n.insert(index, layer))
+
+    def delete_layer(self, index: int, lane: int | None = None) -> None:
+        """Take a layer out."""
+        self._with_network(lane, _("delete {layer}").format(layer=self._title(index, lane)), lambda n: n.pop(index))
+
+    def duplicate_layer(self, index: int, lane: int | None = None) -> None:
+        """Put a copy of a layer after it."""
+        text = _("duplicate {layer}").format(layer=self._title(index, lane))
+        self._with_network(lane, text, lambda n: n.insert(index + 1, n[index]))
+
+    def move_layer(self, index: int, to: int, lane: int | None = None) -> None:
+        """Take a layer to another place; the others close the gap."""
+        text = _("move {layer}").format(layer=self._title(index, lane))
+        self._with_network(lane, text, lambda n: n.insert(to, n.pop(index)))
+
+    def _title(self, index: int, lane: int | None) -> str:
+        network = self.lanes[self.selected_lane if lane is None else lane].experiment.network
+        return network[index].title()
+
     def add_lane(self, experiment: Experiment | None = None) -> None:
-        """A new lane: a copy of the selected one, or the given experiment. It trains from the start to `end`."""
+        """A new lane: a copy of the selected one, or the given experiment. It trains from the start to `position`."""
+        if len(self.lanes) >= MOST_LANES:
+            return
+        added = experiment if experiment is not None else self.lane.experiment
+        lanes = named([*(lane.experiment for lane in self.lanes), added])
+        self._push(lanes, _("add lane {name}").format(name=lanes[-1].name))
+        self.select(lane=len(lanes) - 1)
 
-    def remove_lane(self, lane: int) -> None: ...
-    def select(self, lane: int | None = None, card: str | None = None) -> None: ...
+    def remove_lane(self, lane: int) -> None:
+        """Take a lane away; the last one stays."""
+        if len(self.lanes) == 1:
+            return
+        text = _("remove lane {name}").format(name=self.lanes[lane].name)
+        self._push(named([other.experiment for i, other in enumerate(self.lanes) if i != lane]), text)
+
+    def _push(self, lanes: Lanes, text: str, merge: str = "") -> None:
+        self.undo_stack.push(LanesEdit(self.lanes, lanes, self._show_lanes, text, merge))
+
+    def _show_lanes(self, lanes: Lanes) -> None:
+        """Put lanes into place; undo and redo come here too."""
+        if lanes == self.lanes:
+            return
+        selected = self.selected_lane
+        self.lanes = lanes
+        self.selected_lane = min(self.selected_lane, len(lanes) - 1)
+        self.failure = self.notice = ""
+        self._check_problems()
+        self._send_lanes()
+        self.lanes_changed.emit()
+        if selected != self.selected_lane:
+            self.selection_changed.emit()
+        self.state_changed.emit()
+
+    def select(self, lane: int | None = None, card: str | None = None) -> None:
+        """Choose the lane whose cards are shown, or a card in it."""
+        before = self.selected_lane, self.selected_card
+        if lane is not None:
+            self.selected_lane = lane
+        if card is not None:
+            self.selected_card = card
+        if before == (self.selected_lane, self.selected_card):
+            return
+        if before[0] != self.selected_lane:
+            self.wire = None
+            self._send(work.Select(self.selected_lane))
+        self.selection_changed.emit()
+
+    # --- documents
+
+    def show_document(
+        self, experiments: list[Experiment] | tuple[Experiment, ...], file: str = "", unsaved: bool = False
+    ) -> None:
+        """Open other lanes; what was here is forgotten, undo steps included.
+
+        unsaved   it is in no file although it is worth keeping: the restored work of the last session
+        """
+        self.lanes = named(experiments)
+        self.selected_lane, self.selected_card = 0, ""
+        self.file = file
+        self._unsaved_document = unsaved
+        self.undo_stack.clear()
+        self.failure = self.notice = ""
+        self.position = self.end = 0
+        self.playing = False
+        self.wire = None
+        self._check_problems()
+        self._send_lanes(fresh=True)
+        self.lanes_changed.emit()
+        self.selection_changed.emit()
+        self.state_changed.emit()
+
+    def saved_as(self, file: str) -> None:
+        """Lane A is in this file now."""
+        moved = Path(file).parent != Path(self.file).parent if self.file else True
+        self.file = file
+        self._unsaved_document = False
+        self.undo_stack.setClean()
+        if moved and any("path" in msgspec.to_builtins(lane.experiment.data) for lane in self.lanes):
+            self._send_lanes()  # relative paths of data files start somewhere else now
+        self.state_changed.emit()
+
+    def _clean_changed(self) -> None:
+        self.state_changed.emit()
 
     # --- time
 
-    def play(self) -> None: ...
-    def pause(self) -> None: ...
-    def forward(self, unit: Unit) -> None: ...
-    def back(self, unit: Unit) -> None: ...
+    def play(self) -> None:
+        """Train on from the moment that is shown."""
+        if self.blocked or self.playing:
+            return
+        self.playing = True
+        self.failure = self.notice = ""
+        self._moved = self._send(work.Play())
+        self.state_changed.emit()
+
+    def pause(self) -> None:
+        """Stop after the present step."""
+        if not self.playing:
+            return
+        self.playing = False
+        self._moved = self._send(work.Pause())
+        self.state_changed.emit()
+
+    def forward(self, unit: Unit) -> None:
+        """Take one operation, minibatch or epoch."""
+        self._move(unit, 1)
+
+    def back(self, unit: Unit) -> None:
+        """Take one operation, minibatch or epoch back."""
+        self._move(unit, -1)
+
+    def _move(self, unit: Unit, direction: int) -> None:
+        if self.blocked:
+            return
+        playing, self.playing = self.playing, False
+        self.failure = self.notice = ""
+        self._moved = self._send(work.Move(unit, direction))
+        if playing:
+            self.state_changed.emit()
+
     def scrub(self, step: int) -> None:
         """Show a past step in every panel at once from the record; the exact line and percentiles follow."""
+        step = max(0, min(step, self.end))
+        if self.blocked or (step == self.position and self.wire is None and not self.playing):
+            return
+        playing, self.playing = self.playing, False
+        if playing:
+            self._send(work.Pause())
+        self.notice = ""
+        self._moved = self._send(work.Seek(step))
+        self.position, self.wire, self.exact = step, None, False
+        if self.scene is not None:
+            self.scene = replace(self.scene, step=step)
+            self.scene_changed.emit()
+        self.state_changed.emit()
 
     def restart(self) -> None:
         """Forget the training and begin again at step 0."""
+        self.playing = False
+        self.failure = self.notice = ""
+        self.position = self.end = 0
+        self.wire = None
+        self._fence = self._moved = self._send(work.Restart())
+        self.state_changed.emit()
+
+    def set_speed(self, speed: float) -> None:
+        """Steps a second, 0: as fast as possible."""
+        self.speed = speed
+        self._send(work.SetSpeed(speed))
+        self.state_changed.emit()
+
+    # --- the worker
+
+    def _send(self, command: work.Command) -> int:
+        return self.worker.send(command)
+
+    def _send_lanes(self, fresh: bool = False) -> None:
+        folder = Path(self.file).parent if self.file else None
+        jobs = tuple(
+            None if self.plan(i).problems else work.Job(lane.experiment, folder) for i, lane in enumerate(self.lanes)
+        )
+        self._fence = self._moved = self._send(work.SetLanes(jobs, self.selected_lane, fresh))
+        if self.blocked and self.playing:
+            self.playing = False
+            self._send(work.Pause())
+
+    def _check_problems(self) -> None:
+        self.blocked = ""
+        for index, lane in enumerate(self.lanes):
+            problems = self.plan(index).problems
+            if problems:
+                sentence = problems[0][1]
+                several = len(self.lanes) > 1
+                self.blocked = (
+                    _("lane {name}: {problem}").format(name=lane.name, problem=sentence) if several else sentence
+                )
+                return
+
+    def collect(self) -> None:
+        """Take what lies in the mailbox; the timer calls this thirty times a second."""
+        progress = self.worker.take_progress()
+        state = self._state()
+        if progress != self.progress:
+            self.progress = progress
+        frame = self.worker.take_frame()
+        if frame is not None and frame.serial >= self._fence:
+            self._take(frame)
+        if self._state() != state:
+            self.state_changed.emit()
+
+    def _state(self) -> tuple[Any, ...]:
+        return self.playing, self.progress, self.failure, self.notice, self.catching_up, self.exact, self.goal
+
+    def _take(self, frame: work.Frame) -> None:
+        self._frame = frame
+        current = frame.serial >= self._moved
+        self.goal = frame.goal
+        self.steps_per_second = frame.rate
+        if current:
+            self.playing = frame.playing
+            self.position = frame.position
+            self.catching_up = frame.catching_up
+            self.exact = frame.exact
+            value = frame.value
+            self.wire = (
+                Wire(value.lane, value.operation, value.values, value.done, value.total) if value is not None else None
+            )
+            self._take_messages(frame)
+        self.end = max(frame.end, self.position)
+        if frame.failure is None:
+            lanes = tuple(
+                self._scene_lane(index, lane)
+                for index, lane in enumerate(frame.lanes)
+                if lane is not None and index < len(self.lanes)
+            )
+            step = frame.shown if current else self.position
+            self.scene = Scene(lanes, step) if lanes else None
+        self.scene_changed.emit()
+
+    def _scene_lane(self, index: int, lane: work.LaneFrame) -> Lane:
+        state = self.lanes[index]
+        experiment = state.experiment
+        return Lane(
+            name=state.name,
+            label=self.difference(index),
+            view=lane.view,
+            plan=lane.plan,
+            predictions=lane.predictions,
+            experiment=(experiment.name, experiment.seed, lane.identity),
+            chance=lane.chance,
+        )
+
+    def _take_messages(self, frame: work.Frame) -> None:
+        if frame.failure is not None:
+            self.failure = self._failure_line(frame.failure)
+        if frame.restarted != self._restarts:
+            self._restarts = frame.restarted
+            self.notice = _("The change is too far back to follow: all lanes begin again at step 0.")
+        if frame.stopped is not None:
+            lane, step = frame.stopped
+            name = self.lanes[lane].name if lane < len(self.lanes) else ""
+            self.notice = _(
+                "Lane {name}: the loss is not a finite number from step {step:,} on. Training has paused."
+            ).format(name=name, step=step)
+
+    def _failure_line(self, failure: work.Failure) -> str:
+        if isinstance(failure.error, InputError):
+            return str(failure.error)
+        reason = " ".join(str(failure.error).split()) or type(failure.error).__name__
+        line = _("Training stopped: an error in the program ({reason}). The experiment is intact; play tries again.")
+        return line.format(reason=reason[:120])

@@ -1,0 +1,719 @@
+"""The worker trains all lanes in a thread of its own, all to the same step, and posts what it sees into a mailbox.
+
+Nobody else touches the runs. Commands go in through a queue; out come frozen frames through a mailbox that holds only the
+newest one, because a window that paints thirty times a second has no use for ten thousand signals. Nothing is lost by that:
+every step's numbers are in the record, and a frame shows the whole record as it stood.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QObject, QThread
+
+from layerscope.core.data.base import Data
+from layerscope.core.engine.program import Operation
+from layerscope.core.errors import InputError
+from layerscope.core.experiment import Experiment, identity
+from layerscope.core.network import Plan
+from layerscope.core.record import RecordView
+from layerscope.core.run import Run, live_paths
+
+log = logging.getLogger(__name__)
+
+CHUNK_SECONDS = 0.012  # one call of the compiled loops; the longest that a command has to wait
+LARGEST_CHUNK = 20_000  # steps
+CATCH_UP_SECONDS = 4.0  # a lane that starts over follows to the present step if that takes no longer
+DETAIL_SECONDS = 0.2  # between two measurements of percentiles while playing
+RATE_SECONDS = 0.5  # over which the speed is averaged
+LOOKING_SPEED = 30.0  # steps a second up to which every step is shown exactly
+
+
+# --- what the worker is asked to do
+
+
+@dataclass(frozen=True)
+class Job:
+    """A lane as the worker needs it: what is trained, and the folder that its data files are relative to."""
+
+    experiment: Experiment
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class SetLanes:
+    """These are the lanes now; None stands for one that cannot be trained as it is.
+
+    fresh   another document: nothing of the old runs is kept, and time begins at step 0
+    """
+
+    jobs: tuple[Job | None, ...]
+    selected: int = 0
+    fresh: bool = False
+
+
+@dataclass(frozen=True)
+class Select:
+    """The lane that is stepped operation by operation."""
+
+    lane: int
+
+
+@dataclass(frozen=True)
+class Play:
+    """Train on; at the planned end, for as long again."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Stop after the present step."""
+
+
+@dataclass(frozen=True)
+class SetSpeed:
+    """Steps a second, 0: as fast as possible."""
+
+    speed: float
+
+
+@dataclass(frozen=True)
+class Seek:
+    """Show this step."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Move:
+    """One unit forward (+1) or back (-1)."""
+
+    unit: Literal["operation", "minibatch", "epoch"]
+    direction: int
+
+
+@dataclass(frozen=True)
+class Restart:
+    """Forget everything and begin again at step 0."""
+
+
+Command = SetLanes | Select | Play | Pause | SetSpeed | Seek | Move | Restart
+
+
+# --- what it shows
+
+
+@dataclass(frozen=True)
+class LaneFrame:
+    """One lane at the moment of a frame.
+
+    step          updates done; less than the frame's position while the lane catches up
+    predictions   what theory expects of its layers at initialization
+    """
+
+    view: RecordView
+    plan: Plan
+    step: int
+    predictions: tuple[Any, ...]
+    chance: float
+    identity: str
+
+
+@dataclass(frozen=True)
+class Value:
+    """What the operation done last computed, in the selected lane."""
+
+    lane: int
+    operation: Operation
+    values: NDArray[Any]
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why the worker stopped: what the person can put right, or an error of the program."""
+
+    error: Exception
+    lane: int | None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Everything that the window shows, as it stood at one moment. Frozen: the worker never looks back at it.
+
+    serial       the newest command that was obeyed
+    shown        the step whose numbers are to be shown
+    position     updates done
+    end          updates done at the newest moment that is recorded
+    goal         where playing ends
+    exact        every lane carries the exact line of the step `shown`
+    restarted    how often all lanes had to begin again because following was too far
+    stopped      (lane, step) whose loss stopped being finite, when that is why training paused
+    """
+
+    serial: int
+    lanes: tuple[LaneFrame | None, ...]
+    shown: int
+    position: int
+    end: int
+    goal: int
+    playing: bool
+    catching_up: bool
+    exact: bool
+    rate: float
+    value: Value | None
+    restarted: int
+    stopped: tuple[int, int] | None
+    failure: Failure | None
+
+
+class _Quit(BaseException):
+    """Leaves whatever is being done, because the window closes."""
+
+
+@dataclass
+class _Lane:
+    """A run and the experiment that it stands for now, live changes included."""
+
+    run: Run
+    experiment: Experiment
+    folder: Path | None
+    predictions: tuple[Any, ...]
+    chance: float
+    identity: str
+
+
+def run_key(experiment: Experiment) -> bytes:
+    """Equal for experiments that train alike step by step: the name does not matter, nor how long one means to train."""
+    training = experiment.training
+    if experiment.training.schedule.kind_name() == "constant":
+        training = msgspec.structs.replace(training, epochs=1)
+    return msgspec.json.encode(msgspec.structs.replace(experiment, name="", training=training))
+
+
+def differs_only_live(old: Experiment, new: Experiment) -> dict[str, float] | None:
+    """The live settings in which `new` differs from `old`, with their new values; None when something else differs."""
+    before, after = live_paths(old), live_paths(new)
+    if before.keys() != after.keys() or not before:
+        return None
+    if _without(old, before) != _without(new, after):
+        return None
+    return {path: value for path, value in after.items() if value != before[path]}
+
+
+def _without(experiment: Experiment, paths: dict[str, float]) -> Any:
+    plain = msgspec.json.decode(run_key(experiment))
+    for path in paths:
+        *inside, last = path.split(".")
+        here = plain
+        for step in inside:
+            here = here[step]
+        here[last] = None
+    return plain
+
+
+class Worker(QThread):
+    """See the module's sentence. `send` and the mailbox's two `take_` methods are what the window's thread uses."""
+
+    def __init__(self, parent: QObject | None = None):
+        super().__init__(parent)
+        self.setObjectName("layerscope-worker")
+        self._wake = threading.Condition()
+        self._commands: deque[tuple[int, Command]] = deque()
+        self._serial = 0
+        self._leaving = False
+        # the mailbox; guarded by the same lock
+        self._frame: Frame | None = None
+        self._progress: tuple[int, int] | None = None
+        # from here on only the worker's own thread
+        self._lanes: list[_Lane | None] = []
+        self._jobs: tuple[Job | None, ...] = ()
+        self._selected = 0
+        self._position = 0
+        self._goal = 0
+        self._playing = False
+        self._speed = 0.0
+        self._obeyed = 0
+        self._chunk = 1
+        self._due = 0.0
+        self._restarted = 0
+        self._stopped: tuple[int, int] | None = None
+        self._warned: set[int] = set()
+        self._failure: Failure | None = None
+        self._value: Value | None = None
+        self._details: dict[int, tuple[float, Any]] = {}
+        self._rate = 0.0
+        self._known_rate = 0.0
+        self._counted = 0
+        self._counted_since = 0.0
+
+    # --- from the window's thread
+
+    def send(self, command: Command) -> int:
+        """Put a command into the queue; its serial number, which frames made after it carry."""
+        with self._wake:
+            self._serial += 1
+            self._commands.append((self._serial, command))
+            self._wake.notify()
+            return self._serial
+
+    def take_frame(self) -> Frame | None:
+        """The newest frame, if there is one that was not taken yet."""
+        with self._wake:
+            frame, self._frame = self._frame, None
+            return frame
+
+    def take_progress(self) -> tuple[int, int] | None:
+        """(done, total) kernels while they are compiled; None otherwise."""
+        with self._wake:
+            return self._progress
+
+    def leave(self, milliseconds: int = 2000) -> bool:
+        """Ask the thread to end and wait for it; whether it has ended."""
+        with self._wake:
+            self._leaving = True
+            self._wake.notify()
+        return self.wait(milliseconds)
+
+    # --- the thread
+
+    def run(self) -> None:
+        """Obey, train, show; until `leave`."""
+        shown = False
+        while True:
+            try:
+                if self._obey():
+                    shown = False
+                done = self._work()
+                if done == "fast":
+                    self._post(exact=False)
+                    shown = False
+                elif done == "slow" or not shown:
+                    self._post(exact=True)
+                    shown = True
+                else:
+                    self._rest()
+            except _Quit:
+                self._lanes = []
+                return
+            except Exception as error:
+                self._fail(error)
+                shown = False
+
+    def _fail(self, error: Exception) -> None:
+        if isinstance(error, InputError):
+            log.info("the experiment cannot be run: %s", error)
+        else:
+            log.error("training failed", exc_info=error)
+        # What the runs hold now may be half done: the next command starts new ones from the experiments.
+        self._failure = Failure(error, next((i for i, l in enumerate(self._lanes) if l is None and self._job(i)), None))
+        self._lanes = [None] * len(self._jobs)
+        self._playing = False
+        self._value = None
+        with self._wake:
+            self._progress = None
+
+    def _job(self, index: int) -> Job | None:
+        return self._jobs[index] if index < len(self._jobs) else None
+
+    def _rest(self) -> None:
+        """Nothing to do until a command comes, or the next step of a slow walk is due."""
+        with self._wake:
+            if not self._commands and not self._leaving:
+                timeout = max(0.0, self._due - time.perf_counter()) if self._playing else None
+                self._wake.wait(timeout)
+
+    def _obey(self) -> bool:
+        """Carry out the commands that have come; whether there were any."""
+        with self._wake:
+            if self._leaving:
+                raise _Quit
+            commands, self._commands = self._commands, deque()
+        for index, (serial, command) in enumerate(commands):
+            # Of commands of the same kind that only say where to go or what is there, the newest wins.
+            later = commands[index + 1][1] if index + 1 < len(commands) else None
+            self._obeyed = serial
+            if isinstance(command, Seek | SetLanes | SetSpeed) and type(later) is type(command):
+                continue
+            try:
+                self._carry_out(command)
+            except Exception as error:
+                self._fail(error)
+        return bool(commands)
+
+    def _carry_out(self, command: Command) -> None:
+        if not isinstance(command, SetSpeed | Select | Pause):
+            self._failure = None
+        match command:
+            case SetLanes(jobs, selected, fresh):
+                self._selected = selected
+                if fresh:
+                    self._forget()
+                self._set_lanes(jobs)
+            case Select(lane):
+                self._selected = lane
+                self._value = None
+                self._align()
+            case Play():
+                self._revive()
+                if any(self._lanes):
+                    self._start_playing()
+            case Pause():
+                self._playing = False
+            case SetSpeed(speed):
+                self._speed = speed
+                self._due = time.perf_counter()
+            case Seek(step):
+                self._revive()
+                self._go(step)
+            case Move(unit, direction):
+                self._revive()
+                self._move(unit, direction)
+            case Restart():
+                self._forget()
+                self._set_lanes(self._jobs)
+
+    def _forget(self) -> None:
+        self._lanes = []
+        self._playing = False
+        self._goal = 0
+        self._go(0)
+
+    # --- lanes
+
+    def _revive(self) -> None:
+        """After a failure: make the runs that are missing."""
+        if any(lane is None and job is not None for lane, job in zip(self._lanes, self._jobs, strict=True)):
+            self._set_lanes(self._jobs)
+
+    def _set_lanes(self, jobs: tuple[Job | None, ...]) -> None:
+        """Keep the runs that still fit, change live settings in place, make new runs for the rest."""
+        old: list[_Lane | None] = list(self._lanes)
+        self._jobs = jobs
+        self._value = None
+        self._stopped = None
+        self._details = {}
+        new: list[_Lane | None] = [None] * len(jobs)
+        keys = [run_key(lane.experiment) if lane else None for lane in old]
+
+        def take(index: int, place: int) -> None:
+            lane, job = old[place], jobs[index]
+            assert lane is not None
+            assert job is not None
+            lane.experiment, lane.folder, lane.identity = job.experiment, job.folder, identity(job.experiment)
+            new[index], old[place], keys[place] = lane, None, None
+
+        open_places = [i for i, job in enumerate(jobs) if job is not None]
+        for i in list(open_places):
+            job = jobs[i]
+            assert job is not None
+            key = run_key(job.experiment)
+            for place in sorted(range(len(old)), key=lambda p: abs(p - i)):
+                lane = old[place]
+                if lane is not None and keys[place] == key and lane.folder == job.folder:
+                    take(i, place)
+                    open_places.remove(i)
+                    break
+        for i in list(open_places):
+            lane, job = (old[i] if i < len(old) else None), jobs[i]
+            assert job is not None
+            if lane is not None and self._position > lane.run.first_step and lane.folder == job.folder:
+                changes = differs_only_live(lane.experiment, job.experiment)
+                if changes is not None:
+                    self._change_live(lane, changes)
+                    take(i, i)
+                    open_places.remove(i)
+        self._lanes = new
+        self._warned = {i for i in self._warned if i not in open_places}
+        for i in open_places:
+            job = jobs[i]
+            assert job is not None
+            self._lanes[i] = self._new_lane(job, [lane for lane in self._lanes if lane is not None])
+        first = next((lane for lane in self._lanes if lane is not None), None)
+        if first is None:
+            self._playing = False
+        self._goal = max(self._planned(), self._goal if self._position > self._planned() else 0)
+        if open_places and self._position:
+            self._follow_or_restart()
+        self._align()
+
+    def _change_live(self, lane: _Lane, changes: dict[str, float]) -> None:
+        if lane.run.step != self._position:
+            lane.run.seek(self._position)
+        for path, value in changes.items():
+            lane.run.set_live(path, value)
+
+    def _new_lane(self, job: Job, others: list[_Lane]) -> _Lane:
+        """A run from step 0; lanes with the same data share it."""
+        data: Data | None = None
+        for other in others:
+            same = other.experiment.data == job.experiment.data and other.experiment.seed == job.experiment.seed
+            if same and other.folder == job.folder:
+                data = other.run.data
+        try:
+            run = Run(job.experiment, data, folder=job.folder, progress=self._compiling)
+        finally:
+            with self._wake:
+                self._progress = None
+        return _Lane(
+            run,
+            job.experiment,
+            job.folder,
+            _predictions(run),
+            _chance(run),
+            identity(job.experiment),
+        )
+
+    def _compiling(self, done: int, total: int) -> None:
+        """Called between two kernels while they are compiled."""
+        with self._wake:
+            self._progress = (done, total) if done < total else None
+            if self._leaving:
+                raise _Quit
+
+    def _planned(self) -> int:
+        """Where training is meant to end: what lane A, or the first that can be trained, asks for."""
+        lane = next((lane for lane in self._lanes if lane is not None), None)
+        return lane.experiment.training.epochs * lane.run.steps_per_epoch if lane else 0
+
+    def _follow_or_restart(self) -> None:
+        """New lanes follow to the present step when that is short; otherwise all begin again together."""
+        rate = self._known_rate or 1000.0
+        if self._position / rate > CATCH_UP_SECONDS:
+            self._go(0)
+            self._restarted += 1
+
+    # --- time
+
+    def _go(self, step: int) -> None:
+        self._position = max(0, step)
+        self._value = None
+        self._stopped = None
+        self._align()
+
+    def _align(self) -> None:
+        """Lanes that are past the position, or inside a step, go back to a checkpoint; `_work` does the rest."""
+        for index, lane in enumerate(self._lanes):
+            if lane is None:
+                continue
+            run = lane.run
+            inside = run.row > 0 and (index != self._selected or self._value is None)
+            if run.step == self._position and not inside:
+                continue
+            at, kept = run.checkpoints.nearest(self._position)
+            if run.step > self._position or inside or at > run.step:
+                # as Run.seek does, but without its replay, which happens in chunks that a command can end
+                run.machine.kept[:] = kept
+                run.step, run.row = at, 0
+
+    def _start_playing(self) -> None:
+        if self._value is not None:
+            self._value = None
+            self._finish_step()
+        if self._position >= self._goal:
+            self._goal = self._position + max(1, self._planned())
+        self._stopped = None
+        self._playing = True
+        self._due = time.perf_counter()
+        self._rate = 0.0
+        self._counted, self._counted_since = 0, self._due
+
+    def _finish_step(self) -> None:
+        """The step that was begun operation by operation is finished before anything else happens."""
+        lane = self._selected_lane()
+        if lane is not None and lane.run.row:
+            lane.run.advance(1)
+            self._position = lane.run.step
+
+    def _selected_lane(self) -> _Lane | None:
+        return self._lanes[self._selected] if self._selected < len(self._lanes) else None
+
+    def _move(self, unit: str, direction: int) -> None:
+        self._playing = False
+        lane = self._selected_lane() or next((lane for lane in self._lanes if lane is not None), None)
+        if lane is None:
+            return
+        if unit == "operation":
+            if lane is not self._selected_lane():
+                return
+            self._stopped = None
+            self._move_operation(lane.run, direction)
+            return
+        inside = lane.run.row > 0
+        if unit == "minibatch":
+            # within a step, "back" goes to its beginning
+            goal = self._position + direction if direction > 0 or not inside else self._position
+        else:
+            length = lane.run.steps_per_epoch
+            epoch, part = divmod(self._position, length)
+            goal = (epoch + 1) * length if direction > 0 else (epoch if part or inside else epoch - 1) * length
+        if inside and direction > 0:
+            self._value = None
+            self._finish_step()
+        self._go(goal)
+
+    def _move_operation(self, run: Run, direction: int) -> None:
+        if run.step != self._position:
+            run.seek(self._position)
+        operations = run.program.operations
+        if direction > 0:
+            operation: Operation | None = run.operation_forward()
+        else:
+            operation = run.operation_back()
+        # Set before the lanes are aligned: a lane with a value on its wire stays inside its step.
+        self._value = None
+        if operation is not None:
+            done = operations.index(operation) + 1
+            self._value = Value(self._selected, operation, run.value(operation), done, len(operations))
+        self._position = run.step
+        self._align()
+
+    def _work(self) -> Literal["", "fast", "slow"]:
+        """Do about ten milliseconds of what is to be done; "slow" when every step is to be seen, "" when idle."""
+        behind = [lane for lane in self._lanes if lane is not None and lane.run.step < self._position]
+        if behind:
+            self._catch_up(behind)
+            return "fast"
+        if not self._playing:
+            return ""
+        now = time.perf_counter()
+        steps = min(self._chunk, self._goal - self._position)
+        if self._speed:
+            if now < self._due:
+                return ""
+            steps = min(steps, 1 + int((now - self._due) * self._speed))
+            self._due = max(self._due + steps / self._speed, now - 1.0 / self._speed)
+        if steps <= 0:
+            self._playing = False
+            return "slow"
+        began = time.perf_counter()
+        for lane in self._lanes:
+            if lane is not None:
+                lane.run.advance(steps)
+        self._position += steps
+        self._adapt(steps, time.perf_counter() - began)
+        self._count(steps)
+        self._watch_finite(steps)
+        if self._position >= self._goal:
+            self._playing = False
+        # at lecture speeds every step is shown with all that can be known of it
+        return "fast" if self._playing and not 0 < self._speed <= LOOKING_SPEED else "slow"
+
+    def _catch_up(self, behind: list[_Lane]) -> None:
+        lane = min(behind, key=lambda lane: lane.run.step)
+        steps = min(self._chunk, self._position - lane.run.step)
+        began = time.perf_counter()
+        lane.run.advance(steps)
+        self._adapt(steps, time.perf_counter() - began)
+
+    def _adapt(self, steps: int, seconds: float) -> None:
+        if seconds <= 0:
+            return
+        factor = min(2.0, max(0.5, CHUNK_SECONDS / seconds))
+        if steps >= self._chunk or factor < 1:
+            self._chunk = max(1, min(LARGEST_CHUNK, int(self._chunk * factor)))
+        self._known_rate = 0.8 * self._known_rate + 0.2 * steps / seconds if self._known_rate else steps / seconds
+
+    def _count(self, steps: int) -> None:
+        self._counted += steps
+        now = time.perf_counter()
+        passed = now - self._counted_since
+        if passed > RATE_SECONDS:
+            self._rate = self._counted / passed
+            self._counted, self._counted_since = 0, now
+
+    def _watch_finite(self, steps: int) -> None:
+        """Training pauses at the first step whose loss is not a finite number; once per lane."""
+        for index, lane in enumerate(self._lanes):
+            if lane is None or index in self._warned:
+                continue
+            view = lane.run.record.view()
+            first = max(0, view.row(self._position - steps))
+            loss = view.block[first:, 0] if view.stride == 1 else view.low[first:, 0] + view.high[first:, 0]
+            wrong = ~np.isfinite(loss)
+            if wrong.any():
+                step = int(view.kept_steps[first + int(np.argmax(wrong))])
+                self._warned.add(index)
+                self._playing = False
+                self._go(step)
+                self._stopped = (index, step)
+                return
+
+    # --- showing
+
+    def _post(self, exact: bool) -> None:
+        """Put a frame into the mailbox; while training only when the last one was taken, for frames cost time."""
+        if not exact:
+            with self._wake:
+                if self._frame is not None and self._frame.serial == self._obeyed:
+                    return
+        behind = any(lane is not None and lane.run.step < self._position for lane in self._lanes)
+        frames = tuple(self._show(index, lane, exact) for index, lane in enumerate(self._lanes))
+        shown = self._position if exact or behind else max(0, self._position - 1)
+        ends = [lane.run.record.end for lane in self._lanes if lane is not None]
+        frame = Frame(
+            serial=self._obeyed,
+            lanes=frames,
+            shown=shown,
+            position=self._position,
+            end=max([self._position, *ends]),
+            goal=self._goal,
+            playing=self._playing,
+            catching_up=behind,
+            exact=exact,
+            rate=self._rate,
+            value=self._value,
+            restarted=self._restarted,
+            stopped=self._stopped,
+            failure=self._failure,
+        )
+        with self._wake:
+            self._frame = frame
+
+    def _show(self, index: int, lane: _Lane | None, exact: bool) -> LaneFrame | None:
+        if lane is None:
+            return None
+        run = lane.run
+        if exact:
+            view = run.view(looking=True)
+        else:
+            view = run.view()
+            detail = self._detail(index, run)
+            if detail is not None and all(d.step != detail.step for d in view.details):
+                view = replace(view, details=(*view.details, detail))
+        return LaneFrame(view, run.program.plan, run.step, lane.predictions, lane.chance, lane.identity)
+
+    def _detail(self, index: int, run: Run) -> Any:
+        """Percentiles of the newest step, measured anew a few times a second."""
+        now = time.perf_counter()
+        taken, detail = self._details.get(index, (0.0, None))
+        if run.step > run.first_step and now - taken > DETAIL_SECONDS:
+            detail = run.percentiles(run.step - 1)
+            self._details[index] = (now, detail)
+        return detail
+
+
+def _predictions(run: Run) -> tuple[Any, ...]:
+    from layerscope.core.theory import mean_field
+
+    x = run.data.x_train.reshape(len(run.data.x_train), -1)
+    if hasattr(mean_field, "predict_experiment"):
+        return tuple(mean_field.predict_experiment(run.program.plan, run.data))
+    return mean_field.predict(run.program.plan, float((x * x).mean()), float(x.mean()))
+
+
+def _chance(run: Run) -> float:
+    try:
+        return run.experiment.loss.chance(run.data.targets)
+    except NotImplementedError:
+        return math.nan
