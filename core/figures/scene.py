@@ -1,0 +1,88 @@
+"""A scene is what figures draw, lanes at one step; here it is made from runs or from the folder of a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from ..data.base import Data
+from ..errors import InputError
+from ..experiment import Experiment, identity
+from ..network import Plan, plan
+from ..record import RecordView
+from ..run import Run
+from ..theory.mean_field import LayerPrediction, predict
+from .figure import Lane, Scene
+
+
+def lane_of(run: Run, name: str = "A", label: str = "", step: int | None = None) -> Lane:
+    """A lane of a run.
+
+    step   the step that is asked for; where it is the run's position, or one past the end of the record, the position
+           is computed and looked at exactly, percentiles included. None: the position.
+    """
+    looking = step is None or step >= run.record.end or step == run.step
+    view = run.view(looking=looking)
+    return _lane(name, label, view, run.program.plan, run.experiment, predictions_for(run.program.plan, run.data))
+
+
+def scene_of(runs: Sequence[tuple[str, str, Run]], step: int | None = None) -> Scene:
+    """The scene of (name, what is different, run) at a step that they have reached; None: at the end.
+
+    A step that is recorded but is not the run's position is drawn from the record.
+    """
+    if step is None:
+        step = max((run.step for _name, _label, run in runs), default=0)
+    return Scene(tuple(lane_of(run, name, label, step) for name, label, run in runs), step)
+
+
+def lane_from_folder(folder: str | Path, name: str = "A", label: str = "") -> Lane:
+    """A lane of a run that is over, from its folder; an InputError when it is not one."""
+    from ..results import load_folder
+
+    folder = Path(folder)
+    experiment, view = load_folder(folder)
+    layout = plan(experiment)
+    predictions: tuple[LayerPrediction, ...] = ()
+    # The data may be elsewhere now. The record is complete without them, only theory needs their mean square.
+    with suppress(InputError):
+        predictions = predictions_for(layout, experiment.data.load(experiment.seed, folder))
+    return _lane(name, label, view, layout, experiment, predictions)
+
+
+def scene_from_folder(folder: str | Path, step: int | None = None) -> Scene:
+    """The scene of one run's folder at a recorded step; None: the last one."""
+    lane = lane_from_folder(folder)
+    steps = lane.view.kept_steps
+    return Scene((lane,), step if step is not None else int(steps[-1]) if len(steps) else 0)
+
+
+def _lane(
+    name: str,
+    label: str,
+    view: RecordView,
+    layout: Plan,
+    experiment: Experiment,
+    predictions: tuple[LayerPrediction, ...],
+) -> Lane:
+    chance = experiment.loss.chance(layout.targets) if layout.targets else math.nan
+    return Lane(
+        name, label, view, layout, predictions, (experiment.name, experiment.seed, identity(experiment)), chance
+    )
+
+
+def predictions_for(layout: Plan, data: Data) -> tuple[LayerPrediction, ...]:
+    """What theory expects of a network for these data: it needs the mean, the mean square, and what samples share."""
+    x = data.x_train.reshape(len(data.x_train), -1)
+    if x.size == 0:
+        return ()
+    # The mean product of two different samples, without forming all pairs: (|sum|^2 - sum of squares) / (n (n - 1)).
+    n, width = x.shape
+    squares = float(np.einsum("ij,ij->", x, x))
+    total = x.sum(axis=0)
+    shared = (float(total @ total) - squares) / (n * (n - 1) * width) if n > 1 else None
+    return predict(layout, squares / x.size, float(x.mean()), shared)
