@@ -1,7 +1,8 @@
 """An activation function bends the signal; without it, many layers could do no more than one.
 
-Each entry has the function and its slope twice: for the engine (a kernel forward, a kernel backward) and in plain NumPy, slow
-and obvious, for the theory and as the reference that the kernels are tested against. Definitions are those of torch.nn.
+Each entry has the function and its slope twice: for the engine (a kernel forward, one backward) and in plain NumPy,
+slow and obvious, for the theory and as the reference that the kernels are tested against. Definitions are those of
+torch.nn.
 """
 
 from __future__ import annotations
@@ -68,7 +69,12 @@ def forward_operands(row, arena, context):  # type: ignore[no-untyped-def]
 def backward_operands(row, arena, context):  # type: ignore[no-untyped-def]
     """x, y, dx and dy of an elementwise row."""
     count = context[ROWS] * row[5]
-    return block(arena, row[1], count), block(arena, row[2], count), block(arena, row[3], count), block(arena, row[4], count)
+    return (
+        block(arena, row[1], count),
+        block(arena, row[2], count),
+        block(arena, row[3], count),
+        block(arena, row[4], count),
+    )
 
 
 def _sigmoid(x: Array) -> Array:
@@ -434,4 +440,3 @@ _add(
     saturation=(-1.0, 1.0),
     kinks=(-1.0, 1.0),
 )
-

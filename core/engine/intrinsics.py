@@ -1,4 +1,4 @@
-"""The few functions that need LLVM itself: call a kernel or BLAS by its address, offset a pointer, reach a number's bits.
+"""The few functions that need LLVM itself: call a kernel or BLAS by its address, offset a pointer, use a number's bits.
 
 Imported only through `kernel.intrinsic`, after Numba's cache folder is set.
 """
@@ -110,8 +110,8 @@ def magnitude_bits(typingctx: Any, number):
     return integer(number), codegen
 
 
-# --- for `elementary.py`. Numba computes float32 with a float64 literal in float64, and 32-bit integers in 64 bits: either
-# makes vectors of half as many numbers. These stay in the type of their argument.
+# --- for `elementary.py`. Numba computes float32 with a float64 literal in float64, and 32-bit integers in 64 bits:
+# either makes vectors of half as many numbers. These stay in the type of their argument.
 
 
 def _chosen(builder: Any, real: types.Type, single: Any, double: Any, kind: Any) -> Any:
@@ -218,8 +218,8 @@ def upper_half(typingctx: Any, number):
 def blas_product(typingctx: Any, address, a, b, c, flags, m, n, k, alpha, beta):
     """Fortran's xGEMM at `address` on column-major matrices: C (m, n) = alpha op(A) op(B) + beta C.
 
-    `flags` & 1 transposes A (stored (k, m) instead of (m, k)), `flags` & 2 transposes B. Leading dimensions are those of
-    gapless matrices. a, b, c are pointers to float32 or float64.
+    `flags` & 1 transposes A (stored (k, m) instead of (m, k)), `flags` & 2 transposes B. Leading dimensions are those
+    of gapless matrices. a, b, c are pointers to float32 or float64.
     """
     if not isinstance(a, types.CPointer):
         return None

@@ -7,8 +7,6 @@ from .kernel import device, intrinsic
 offset = intrinsic("offset")
 
 
-
-
 carray = intrinsic("carray")
 
 
