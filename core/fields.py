@@ -280,12 +280,22 @@ def _check(value: Any, field: Field, place: str) -> Any:
         return value
     if field.sort in ("integer", "number"):
         return _check_number(value, field, place)
-    try:
-        if field.sort == "text":
-            str(value).encode()  # JSON can hold half a character (a lone surrogate), a file or a window cannot
-        return msgspec.convert(value, field.type, strict=True)
-    except (msgspec.ValidationError, UnicodeEncodeError):
-        raise _must_be(field, value, place) from None
+    if field.sort == "boolean":
+        fits = isinstance(value, bool)
+    elif field.sort == "choice":
+        fits = any(value is option or (isinstance(value, str) and value == option) for option in field.options)
+    else:
+        fits = isinstance(value, str) and _is_whole(value)
+        fits = fits and (field.shortest is None or len(value) >= field.shortest)
+        fits = fits and (field.longest is None or len(value) <= field.longest)
+    if not fits:
+        raise _must_be(field, value, place)
+    return value
+
+
+def _is_whole(text: str) -> bool:
+    # Python's texts can hold half a character (a lone surrogate); files and windows cannot.
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _check_items(value: Any, field: Field, place: str) -> tuple[Any, ...]:
@@ -305,9 +315,15 @@ def _check_number(value: Any, field: Field, place: str) -> Any:
             plain = float(value) + 0.0  # turns -0.0 into 0.0: they are equal, so they should look equal
         elif plain != value:
             raise _must_be(field, value, place)
-        msgspec.convert(plain, field.type, strict=True)
-    except (msgspec.ValidationError, OverflowError):
+    except OverflowError:  # a whole number too large for a float
         raise _must_be(field, value, place) from None
+    if (
+        (field.minimum is not None and plain < field.minimum)
+        or (field.maximum is not None and plain > field.maximum)
+        or (field.above is not None and plain <= field.above)
+        or (field.below is not None and plain >= field.below)
+    ):
+        raise _must_be(field, value, place)
     return plain
 
 
