@@ -94,10 +94,11 @@ def link() -> None:
 
     cache.prepare()
     package = __name__.rsplit(".", 2)[0] + "."
-    for module in [m for name, m in list(sys.modules.items()) if name.startswith(package) and m is not None]:
-        for name, value in list(vars(module).items()):
+    modules = [vars(m) for name, m in list(sys.modules.items()) if name.startswith(package) and m is not None]
+    for names in [*modules, *(kernel.__globals__ for kernel in KERNELS.values())]:
+        for name, value in list(names.items()):
             if isinstance(value, Deferred):
-                setattr(module, name, value.resolve())
+                names[name] = value.resolve()
 
 
 def compile_kernels(
