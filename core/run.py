@@ -25,7 +25,7 @@ from .record import PERCENTILES, Detail, Record, RecordView
 
 Array = NDArray[np.float64]
 EVALUATION_ROWS = 256
-LARGEST_CHUNK = 4096  # steps; bounds the lines that wait for the record
+LARGEST_LINES = 512 * 1024  # bytes of statistics that wait for the record at a time; more would not stay in the cache
 
 
 class Run:
@@ -108,7 +108,7 @@ class Run:
             self.micro(len(self.program.table) - self.row)
         while self.step < goal:
             self._look_around()
-            stop = min(goal, self._next_stop(), self.step + LARGEST_CHUNK)
+            stop = min(goal, self._next_stop(), self.step + max(1, LARGEST_LINES // (8 * self.program.columns)))
             self._take(stop - self.step)
 
     def _next_stop(self) -> int:
