@@ -149,7 +149,7 @@ def values(field: Field, depth: int) -> st.SearchStrategy[Any]:
     elif field.sort == "family":
         some = kinds(field.holds, depth)
     elif field.sort == "families":
-        some = st.lists(kinds(field.holds, depth - 1), max_size=4 if depth > 0 and len(field.holds.registry) else 0)
+        some = st.lists(kinds(field.holds, depth - 1), max_size=4 if depth > 0 and field.holds.registry.names() else 0)
     else:
         inner = st.lists(kinds(field.holds, depth - 1), max_size=2)
         some = st.lists(inner, max_size=2 if depth > 0 else 0)
@@ -262,7 +262,7 @@ def fits(value: Any, rule: dict[str, Any], root: dict[str, Any]) -> bool:
         "type",
     }
     known |= {"properties", "required", "additionalProperties", "items", "minimum", "maximum"}
-    known |= {"exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength"}
+    known |= {"exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "minItems", "maxItems"}
     assert set(rule) <= known, set(rule) - known
     if "$ref" in rule and not fits(value, at(root, rule["$ref"].removeprefix("#/").replace("/", ".")), root):
         return False
@@ -292,6 +292,8 @@ def fits(value: Any, rule: dict[str, Any], root: dict[str, Any]) -> bool:
         if rule["additionalProperties"] is False and not set(value) <= set(rule["properties"]):
             return False
         return all(fits(item, rule["properties"][key], root) for key, item in value.items())
+    if isinstance(value, list) and not rule.get("minItems", 0) <= len(value) <= rule.get("maxItems", len(value)):
+        return False
     if isinstance(value, list) and "items" in rule:
         return all(fits(item, rule["items"], root) for item in value)
     if is_number:
@@ -533,7 +535,8 @@ def test_a_part_that_this_version_does_not_have_is_refused_helpfully(key: str) -
             'network.1.kind: "activaton" is not a known kind of layer (did you mean "activa',
         ),
         ("network.1", "dense", 'network.1: must be an object in braces, not "dense"'),
-        ("network", {}, "network: must be a list, not {}"),
+        ("network", {}, "network: must be a list of at most 1000 items, not {}"),
+        ("network", [{}] * 1001, "network: must be a list of at most 1000 items, not of 1001"),
         ("network.2", {"kind": "dense"}, 'network.2: "units" is missing: a whole number from 1 to 4096'),
         ("network.2", {"units": 3}, 'network.2: "kind" is missing; known: '),
         (
@@ -750,7 +753,7 @@ def mutants(text: bytes, count: int) -> Iterator[bytes]:
                 if draw.random() < 0.3 and isinstance(here, dict):
                     here[draw.choice(["kind", "units", "", "x\n", "\x1b[2J", "netwrok"])] = here.pop(last)
                 else:
-                    here[last] = draw.choice([*odd, whole])
+                    here[last] = json.loads(json.dumps(draw.choice([*odd, whole])))
             yield json.dumps(copy).encode()
             continue
         damaged = bytearray(text)
@@ -910,7 +913,7 @@ def test_every_kind_without_required_settings_can_be_set_by_name() -> None:
             1,
             "training.clipping.threshold: there is no such setting: training.clipping is ",
         ),
-        ("network", "dense", 'network: must be a list, not "dense"'),
+        ("network", "dense", 'network: must be a list of at most 1000 items, not "dense"'),
         ("training.optimizer", "adem", 'training.optimizer: "adem" is not a known kind of optimizer'),
         ("training.optimizer.kind", "adem", 'training.optimizer: "adem" is not a known kind of optimizer'),
         ("training.optimizer.kind", 3, "training.optimizer.kind: 3 is not a known kind of optimizer"),

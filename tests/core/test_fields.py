@@ -63,7 +63,7 @@ class Cage(Described, frozen=True, kw_only=True):
     color: Annotated[str, about("color", choices=COLORS)] = "green"
     animal: Annotated[Animal, about("animal")] = Cat(lives=9)
     guest: Annotated[Animal | None, about("guest")] = None
-    others: Annotated[tuple[Animal, ...], about("others")] = ()
+    others: Annotated[tuple[Animal, ...], about("others", length=(0, 3))] = ()
     rows: Annotated[tuple[tuple[Animal, ...], ...], about("rows")] = ()
     food: Annotated[Food, about("food")] = Food()
     ghost: Annotated[Ghost | None, about("ghost")] = None
@@ -130,7 +130,7 @@ def test_describe_refuses_a_declaration_that_has_no_form() -> None:
         ("side", "one of left, right"),
         ("color", "one of red, green"),
         ("animal", "an object with a kind"),
-        ("others", "a list"),
+        ("others", "a list of at most 3 items"),
         ("rows", "a list of lists"),
         ("food", "an object"),
         ("limit", "a whole number at least 1"),
@@ -149,10 +149,14 @@ def test_limits_in_words(name: str, text: str) -> None:
         ({"maximum": 2**31 - 1}, "a number at most 2147483647"),
         ({"minimum": 1e-12}, "a number at least 1e-12"),
         ({"maximum": 1e300}, "a number at most 1e+300"),
+        ({"sort": "text", "shortest": 1}, "a text of at least 1 characters"),
+        ({"sort": "lists", "shortest": 2, "longest": 4}, "a list of lists of at most 4 items and of at least 2 items"),
     ],
 )
-def test_open_and_closed_limits_in_words(limits: dict[str, float], text: str) -> None:
-    assert limits_text(Field(name="x", sort="number", type=float, label="x", help="", **limits)) == text
+def test_open_and_closed_limits_in_words(limits: dict[str, Any], text: str) -> None:
+    assert (
+        limits_text(Field(**{"name": "x", "sort": "number", "type": float, "label": "x", "help": "", **limits})) == text
+    )
 
 
 # --- Values ---
@@ -201,10 +205,11 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("guest", 3, "must be an object"),
     ("food", None, "must be an object"),
     ("food", [], "must be an object"),
-    ("others", 3, "must be a list, not 3"),
-    ("others", None, "must be a list, not null"),
-    ("others", "cat", 'must be a list, not "cat"'),
-    ("others", {}, "must be a list, not {}"),
+    ("others", 3, "must be a list of at most 3 items, not 3"),
+    ("others", None, "must be a list of at most 3 items, not null"),
+    ("others", "cat", 'must be a list of at most 3 items, not "cat"'),
+    ("others", {}, "must be a list of at most 3 items, not {}"),
+    ("others", [{}] * 4, "must be a list of at most 3 items, not of 4"),
     ("rows", 3, "must be a list of lists, not 3"),
     ("limit", 0, "must be a whole number at least 1, not 0"),
     ("limit", "many", "must be a whole number at least 1"),
@@ -405,6 +410,7 @@ def test_the_schema_of_every_sort_of_field() -> None:
     assert properties["animal"]["default"] == {"kind": "cat", "lives": 9, "color": "red"}
     assert properties["guest"]["anyOf"] == [{"$ref": "#/$defs/Animal"}, {"type": "null"}]
     assert properties["others"]["items"] == {"$ref": "#/$defs/Animal"}
+    assert (properties["others"]["minItems"], properties["others"]["maxItems"]) == (0, 3)
     assert properties["rows"]["items"] == {"type": "array", "items": {"$ref": "#/$defs/Animal"}}
     food = properties["food"]["properties"]["grams"]
     assert (food["exclusiveMinimum"], food["exclusiveMaximum"]) == (0.0, 1000.0)

@@ -258,11 +258,15 @@ def test_two_functions_in_a_row_are_integrated_together() -> None:
 
 def test_the_finite_width_band_is_as_wide_as_networks_differ() -> None:
     width, depth, nets = 100, 12, 300
-    squares, _, _ = simulate([("relu", 0.0)], 2.0, 0.0, width, depth, nets, samples=1)
+    squares, _, gradients = simulate([("relu", 0.0)], 2.0, 0.0, width, depth, nets, samples=1)
     signals = expected([("relu", 0.0)], 2.0, 0.0, width, depth)
     found = np.std(np.log(squares), axis=0)
     assert found[-2] == pytest.approx(math.sqrt(signals[-2].log_variance), rel=0.15)
     assert found[1] == pytest.approx(math.sqrt(signals[1].log_variance), rel=0.15)
+    back = np.std(np.log(gradients), axis=0)
+    scatter = [math.sqrt(sum(s.backward_log_variance for s in signals[i + 1 :])) for i in range(len(signals))]
+    assert back[:-2] == pytest.approx(scatter[:-2], rel=0.15)
+    assert scatter[0] == pytest.approx(math.sqrt((5 * depth - 2) / width), rel=0.01)
     # Without the scatter of the layer's own units: sqrt(5 L / N) behind L ReLU layers
     assert math.sqrt(signals[-2].law.log_variance) == pytest.approx(math.sqrt(5 * (depth - 1) / width), rel=1e-10)
 
@@ -366,6 +370,9 @@ def test_a_whole_network_is_predicted_layer_by_layer() -> None:
     assert found[-1].gradient_norm == 1.0
     low, high = found[2].rms_band()
     assert low < found[2].rms < high
+    low, high = found[0].gradient_band()
+    assert 0.5 * found[0].gradient_norm < low < found[0].gradient_norm < high < 2 * found[0].gradient_norm
+    assert found[-1].gradient_log_std == 0.0
 
 
 def test_twelve_sigmoid_layers_lose_the_gradient() -> None:

@@ -1,0 +1,263 @@
+"""The command line does what it says, and says in one line what is wrong, where, and what to do."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from experiments import act, dense, experiment
+
+from layerscope.core import cli
+from layerscope.core.experiment import from_json, to_json
+from layerscope.core.figures.figure import FIGURES
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "small.json"
+    path.write_bytes(to_json(experiment(dense(12), act("tanh"), dense(10), epochs=1)))
+    return str(path)
+
+
+def complaint(capsys, *words) -> str:
+    """What the command says on standard error when it refuses; exactly one line, exit code 2, nothing on standard output."""
+    try:
+        code = cli.main(list(words))
+    except SystemExit as stop:
+        code = stop.code
+    out, err = capsys.readouterr()
+    assert code == 2, (out, err)
+    assert err.count("\n") == 1, err
+    assert "Traceback" not in err
+    return err
+
+
+def test_run_writes_everything(file, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert cli.main(["run", file, "--steps", "30", "--out", str(out)]) == 0
+    assert {p.name for p in out.iterdir()} == {
+        "record.npz", "record.csv", "layers.csv", "experiment.json", "run.json", "weights.npz",
+    }  # fmt: skip
+    with np.load(out / "record.npz", allow_pickle=False) as record:
+        assert len(record["steps"]) == 30
+        assert record["layers"].tolist() == ["0", "1", "2"]
+    summary = json.loads((out / "run.json").read_text())
+    assert summary["steps"] == 30
+    assert summary["threads"] >= 1
+    assert summary["steps_per_second"] > 0
+    assert {"numpy", "numba", "scipy", "layerscope"} <= set(summary["versions"])
+    assert from_json((out / "experiment.json").read_bytes()).training.epochs == 1
+    assert "30 steps" in capsys.readouterr().out
+
+
+def test_run_again_is_the_same_run(file, tmp_path):
+    for name in ("a", "b"):
+        cli.main(["run", file, "--steps", "40", "--out", str(tmp_path / name)])
+    for name in ("record.npz", "weights.npz", "record.csv", "layers.csv", "experiment.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_epochs_settings_and_seed(file, tmp_path):
+    out = tmp_path / "out"
+    words = ["--set", "training.optimizer=momentum", "--set", "training.optimizer.learning_rate=0.02"]
+    words += ["--set", "network.1.function=relu", "--set", "data.scaling=unit", "--seed", "5", "--epochs", "2"]
+    assert cli.main(["run", file, *words, "--out", str(out)]) == 0
+    ran = from_json((out / "experiment.json").read_bytes())
+    assert ran.seed == 5
+    assert ran.training.optimizer.kind_name() == "momentum"
+    assert ran.training.optimizer.learning_rate == 0.02
+    assert ran.network[1].function == "relu"
+    assert ran.data.scaling == "unit"
+    summary = json.loads((out / "run.json").read_text())
+    assert summary["steps"] == 2 * -(-1438 // 16)
+
+
+def test_a_trace_lets_plain_numpy_repeat_the_run(tmp_path):
+    path = tmp_path / "e.json"
+    path.write_bytes(
+        to_json(
+            experiment(dense(12), act("tanh"), dense(10), precision="float64", optimizer={"kind": "momentum", "learning_rate": 0.1})
+        )
+    )
+    assert cli.main(["run", str(path), "--steps", "120", "--trace", "--out", str(tmp_path / "out")]) == 0
+    with np.load(tmp_path / "out" / "trace.npz", allow_pickle=False) as file:
+        trace = dict(file)
+    with np.load(tmp_path / "out" / "record.npz", allow_pickle=False) as record:
+        recorded = record["loss"]
+    assert trace["batches"].shape == (120, 16)
+    assert trace["x_train"].shape[1:] == (8, 8, 1)
+    names = ["0.weight", "0.bias", "2.weight", "2.bias"]
+    w, b, w2, b2 = (trace[n].copy() for n in names)
+    velocity = [np.zeros_like(p) for p in (w, b, w2, b2)]
+    x, y = trace["x_train"].reshape(len(trace["x_train"]), -1), trace["y_train"]
+    losses = []
+    for rows in trace["batches"]:
+        rows = rows[rows >= 0]
+        h = np.tanh(x[rows] @ w + b)
+        z = h @ w2 + b2
+        z -= z.max(axis=1, keepdims=True)
+        p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+        losses.append(-np.mean(np.log(p[np.arange(len(rows)), y[rows]])))
+        p[np.arange(len(rows)), y[rows]] -= 1
+        p /= len(rows)
+        back = (p @ w2.T) * (1 - h * h)
+        gradients = (x[rows].T @ back, back.sum(axis=0), h.T @ p, p.sum(axis=0))
+        for v, parameter, g in zip(velocity, (w, b, w2, b2), gradients, strict=True):
+            v *= 0.9
+            v += g
+            parameter -= 0.1 * v
+    np.testing.assert_allclose(losses, recorded, rtol=1e-8)
+
+
+def test_figures_of_a_file_and_of_a_folder(file, tmp_path):
+    assert cli.main(["figure", file, "gradients", "signal", "--step", "20", "--format", "svg", "--out", str(tmp_path / "f")]) == 0
+    assert {p.name for p in (tmp_path / "f").iterdir()} == {"gradients.svg", "signal.svg"}
+    assert cli.main(["run", file, "--steps", "30", "--out", str(tmp_path / "run")]) == 0
+    words = ["--step", "20", "--format", "svg", "--out", str(tmp_path / "g")]
+    assert cli.main(["figure", str(tmp_path / "run"), "all", *words]) == 0
+    assert {p.stem for p in (tmp_path / "g").iterdir()} == set(FIGURES.names())
+    assert all(p.stat().st_size > 2000 for p in (tmp_path / "g").iterdir())
+
+
+def test_the_same_figure_again_byte_for_byte(file, tmp_path):
+    for name in ("a", "b"):
+        cli.main(["figure", file, "gradients", "--step", "10", "--format", "pdf,png", "--out", str(tmp_path / name)])
+    for form in ("pdf", "png"):
+        assert (tmp_path / "a" / f"gradients.{form}").read_bytes() == (tmp_path / "b" / f"gradients.{form}").read_bytes()
+
+
+def test_check_shows_shapes_theory_and_the_gradient_check(file, capsys):
+    assert cli.main(["check", file]) == 0
+    out = capsys.readouterr().out
+    assert "780" in out  # 64 * 12 + 12
+    assert "passed" in out
+
+
+def test_schema_is_json(capsys):
+    assert cli.main(["schema"]) == 0
+    assert json.loads(capsys.readouterr().out)["properties"]["network"]
+
+
+def test_a_window_is_opened_with_the_file(file):
+    opened = []
+
+    def window(path):
+        opened.append(path)
+        return 0
+
+    assert cli.main([], window) == 0
+    assert cli.main([file], window) == 0
+    assert opened == [None, file]
+
+
+def test_installed_command_runs():
+    answer = subprocess.run([sys.executable, "-m", "layerscope", "--version"], capture_output=True, text=True, check=True)
+    assert answer.stdout.startswith("layerscope ")
+
+
+# --- wrong input
+
+
+def changed(file, **parts) -> str:
+    with open(file) as stream:
+        plain = json.load(stream)
+    for path, value in parts.items():
+        here = plain
+        *steps, last = path.split("__")
+        for step in steps:
+            here = here[int(step)] if step.isdigit() else here[step]
+        here[int(last) if last.isdigit() else last] = value
+    with open(file, "w") as stream:
+        json.dump(plain, stream)
+    return file
+
+
+@pytest.mark.parametrize("command", ["run", "check", "figure"])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"network__0": {"kind": "conv2d", "filters": 3}}, ["network.0.kind", "conv2d", "not a known kind", "dense", "activation"]),
+        ({"network__0": {"kind": "dense", "uints": 3}}, ["network.0.uints", "unknown key", '"units"']),
+        ({"network__0": {"kind": "dense", "units": -3}}, ["network.0.units", "-3", "1", "4096"]),
+        ({"network__2": {"kind": "dense", "units": 7}}, ["loss", "7", "10"]),
+        ({"training__optimizer": {"kind": "adam"}}, ["training.optimizer.kind", "adam", "sgd", "momentum"]),
+        ({"training__precision": "float16"}, ["training.precision", "float32", "float64"]),
+        ({"version": 99}, ["version", "99"]),
+        ({"network": []}, ["network", "no layers"]),
+    ],
+)
+def test_wrong_experiments(file, tmp_path, capsys, command, change, words):
+    out = tmp_path / "out"
+    rest = {"run": ["--out", str(out)], "figure": ["gradients", "--out", str(out)], "check": []}[command]
+    line = complaint(capsys, command, changed(file, **change), *rest)
+    for word in [file, *words]:
+        assert word in line
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("cut", [0, 1, 50, 200])
+def test_a_truncated_file(file, tmp_path, capsys, cut):
+    with open(file, "rb") as stream:
+        content = stream.read()
+    with open(file, "wb") as stream:
+        stream.write(content[:cut])
+    line = complaint(capsys, "run", file, "--out", str(tmp_path / "out"))
+    assert file in line
+
+
+@pytest.mark.parametrize("content", [bytes(range(256)), b"\x89PNG\r\n\x1a\n\0\0", b"\xff\xfe{}", b"[" * 100_000])
+def test_a_file_that_is_something_else(tmp_path, capsys, content):
+    path = tmp_path / "picture.json"
+    path.write_bytes(content)
+    assert str(path) in complaint(capsys, "run", str(path), "--out", str(tmp_path / "out"))
+
+
+def test_no_such_file_or_folder(tmp_path, capsys):
+    assert "nowhere.json" in complaint(capsys, "run", "nowhere.json", "--out", str(tmp_path / "out"))
+    assert "nowhere.json" in complaint(capsys, "nowhere.json")
+    assert "figure" in complaint(capsys, "figrue")
+    (tmp_path / "empty").mkdir()
+    assert "record.npz" in complaint(capsys, "figure", str(tmp_path / "empty"), "signal", "--out", str(tmp_path / "o"))
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--set", "training.optimizer.learning_rate=-1"], "learning_rate"),
+        (["--set", "training.optimiser=sgd"], "optimizer"),
+        (["--set", "network.9.units=3"], "network.9"),
+        (["--set", "nonsense"], "PATH=VALUE"),
+        (["--seed", "-1"], "whole number"),
+        (["--steps", "0"], "1 or more"),
+        (["--steps", "many"], "many"),
+        (["--steps", "3", "--epochs", "3"], "--epochs"),
+        (["--sed", "3"], "--sed"),
+    ],
+)
+def test_wrong_words(file, tmp_path, capsys, words, named):
+    assert named in complaint(capsys, "run", file, *words, "--out", str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_wrong_figures(file, tmp_path, capsys):
+    out = ["--out", str(tmp_path / "out")]
+    assert "gradients" in complaint(capsys, "figure", file, "gradiants", *out)
+    assert "pdf" in complaint(capsys, "figure", file, "gradients", "--format", "pfd", *out)
+    assert "slide" in complaint(capsys, "figure", file, "gradients", "--preset", "slides", *out)
+    assert "vanishing-gradients" in complaint(capsys, "lesson", "vanishing-gradient", *out)
+
+
+def test_a_folder_that_cannot_be_made(file, tmp_path, capsys):
+    (tmp_path / "taken").write_text("a file")
+    assert "taken" in complaint(capsys, "run", file, "--steps", "1", "--out", str(tmp_path / "taken"))
+
+
+def test_exploding_training_is_reported_and_saved(file, tmp_path, capsys):
+    words = ["--set", "network.1.function=identity", "--set", "training.optimizer.learning_rate=1000", "--steps", "400"]
+    assert cli.main(["run", file, *words, "--out", str(tmp_path / "out")]) == 0
+    _, err = capsys.readouterr()
+    assert "not finite" in err
+    summary = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert "not finite" in summary["stopped"]
+    assert summary["loss"] is None

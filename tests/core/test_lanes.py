@@ -1,0 +1,37 @@
+"""A lane's chip says in few words what sets it apart."""
+
+import pytest
+from experiments import act, dense, experiment
+
+from layerscope.core.experiment import with_value
+from layerscope.core.lanes import difference
+from layerscope.core.lessons import LESSONS
+
+
+def test_the_lesson_says_each_change_once():
+    a, b = LESSONS["vanishing-gradients"].lanes
+    assert difference(a, b) == "Xavier normal → He normal · Sigmoid → ReLU"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("training.optimizer.learning_rate", 0.01, "learning rate 0.1 → learning rate 0.01"),
+        ("training.optimizer", "momentum", "SGD → Momentum"),
+        ("seed", 3, "seed 0 → seed 3"),
+        ("network.0.bias", False, "bias yes → bias no"),
+        ("training.batch_size", 8, "batch size 16 → batch size 8"),
+    ],
+)
+def test_one_setting(path, value, said):
+    first = experiment(dense(4), act("tanh"), dense(10))
+    assert difference(first, with_value(first, path, value)) == said
+
+
+def test_another_depth():
+    assert difference(experiment(dense(10)), experiment(dense(4), act("tanh"), dense(10))) == "1 → 3 layers"
+
+
+def test_nothing_but_the_name():
+    first = experiment(dense(10))
+    assert difference(first, with_value(first, "name", "other")) == ""
