@@ -123,6 +123,7 @@ class Moments:
 
     mean, second, fourth   E[f], E[f^2], E[f^4]
     slope_square           E[f'^2]
+    slope_fourth           E[f'^4]
     elasticity             d ln E[f^2] / d ln Var(x): 1 for ReLU, below 1 for functions that saturate
     """
 
@@ -130,6 +131,7 @@ class Moments:
     second: float
     fourth: float
     slope_square: float
+    slope_fourth: float
     elasticity: float
 
     @property
@@ -138,15 +140,21 @@ class Moments:
         # Not second**2: Python's power raises where a product overflows to infinity.
         return self.fourth / self.second / self.second - 1.0 if self.second > 0.0 else 0.0
 
+    @property
+    def slope_inequality(self) -> float:
+        """E[f'^4] / E[f'^2]^2: how unequally the units pass the gradient on; 1 where all do alike."""
+        return self.slope_fourth / self.slope_square / self.slope_square if self.slope_square > 0.0 else 1.0
+
 
 @lru_cache(maxsize=8192)
 def moments(functions: Functions, mean: float, variance: float) -> Moments:
     """Moments of the functions, one after the other, of a number N(mean, variance). All NaN when that is not finite."""
     if not (math.isfinite(mean) and math.isfinite(variance)):
-        return Moments(math.nan, math.nan, math.nan, math.nan, math.nan)
+        return Moments(*(math.nan,) * 6)
     if variance == 0.0:
         value, slope = (float(a[0]) for a in _apply(functions, np.array([mean])))
-        return Moments(value, value * value, (value * value) * (value * value), slope * slope, 0.0)
+        second, slope_square = value * value, slope * slope
+        return Moments(value, second, second * second, slope_square, slope_square * slope_square, 0.0)
     deviation = math.sqrt(variance)
     marks = np.array(_landmarks(functions, _ladder_end(mean, deviation)))
     z, w = _panels(np.union1d(_STEPS, np.clip((marks - mean) / deviation, -REACH, REACH)), POINTS)
@@ -155,8 +163,14 @@ def moments(functions: Functions, mean: float, variance: float) -> Moments:
         squares = values * values
         second = float(w @ squares)
         elasticity = 0.5 * (float(w @ (squares * z * z)) / second - 1.0) if second > 0.0 else 0.0
+        slope_squares = slopes * slopes
         return Moments(
-            float(w @ values), second, float(w @ (squares * squares)), float(w @ (slopes * slopes)), elasticity
+            mean=float(w @ values),
+            second=second,
+            fourth=float(w @ (squares * squares)),
+            slope_square=float(w @ slope_squares),
+            slope_fourth=float(w @ (slope_squares * slope_squares)),
+            elasticity=elasticity,
         )
 
 
@@ -255,6 +269,8 @@ class Signal:
     backward        of the layer: mean square of dL/d(input) divided by mean square of dL/d(output), both per number
     log_variance    finite width: Var(ln second_moment) over networks drawn alike, for one sample, in first order.
                     Averaging over different samples can only make it smaller.
+    backward_log_variance   what this layer adds to the same variance of the gradient's mean square, on its way back;
+                    without the part by which q itself differs between networks
     inside          layers inside of this one, when it is a block
 
     Every method returns the signal behind the next layer and leaves this one as it is.
@@ -267,6 +283,7 @@ class Signal:
     law: Law
     backward: float = 1.0
     log_variance: float = 0.0
+    backward_log_variance: float = 0.0
     inside: tuple[Inner, ...] = field(default=())
 
     @classmethod
@@ -281,7 +298,7 @@ class Signal:
     @classmethod
     def unknown(cls, width: int) -> Signal:
         """A signal that theory has nothing to say about: all NaN."""
-        return cls(width, math.nan, math.nan, math.nan, Law(math.nan, math.nan, math.nan), math.nan, math.nan)
+        return cls(width, math.nan, math.nan, math.nan, Law(math.nan, math.nan, math.nan), math.nan, math.nan, math.nan)
 
     @property
     def variance(self) -> float:
@@ -321,6 +338,7 @@ class Signal:
             law=Law(0.0, q, shared, drift),
             backward=fan_out * weight_std * weight_std,
             log_variance=drift + 2.0 / width,
+            backward_log_variance=2.0 / self.width,
         )
 
     def through_function(self, activation: Activation, parameter: float = 0.0) -> Signal:
@@ -332,27 +350,28 @@ class Signal:
         """
         law = replace(self.law, functions=(*self.law.functions, (activation, parameter)))
         now = moments(law.functions, law.mean, law.variance)
-        before = moments(self.law.functions, law.mean, law.variance).slope_square
+        before = moments(self.law.functions, law.mean, law.variance)
         return Signal(
             width=self.width,
             mean=now.mean,
             second_moment=now.second,
             shared=pair_moments(law.functions, law.mean, law.variance, law.correlation)[0],
             law=law,
-            backward=now.slope_square / before if before != 0.0 else 0.0,
+            backward=now.slope_square / before.slope_square if before.slope_square != 0.0 else 0.0,
             log_variance=now.elasticity * now.elasticity * law.log_variance + now.kurtosis / self.width,
+            # The gradient that arrives is a normal number of every unit, whose fourth moment is 3.
+            backward_log_variance=3.0 * (now.slope_inequality - before.slope_inequality) / self.width,
         )
 
     def through_dropout(self, rate: float) -> Signal:
         """Behind dropout in training: each number is zero with probability `rate`, else divided by 1 - rate."""
         kept = 1.0 - rate
-        spread = (self.second_moment / kept**2) if kept > 0.0 else math.nan
-        return self.becoming(
-            mean=self.mean,
-            second_moment=kept * spread,
-            shared=self.shared,
-            backward=1.0 / kept if kept > 0.0 else math.nan,
+        if kept <= 0.0:
+            return Signal.unknown(self.width)
+        signal = self.becoming(
+            mean=self.mean, second_moment=self.second_moment / kept, shared=self.shared, backward=1.0 / kept
         )
+        return replace(signal, backward_log_variance=3.0 * (1.0 / kept - 1.0) / self.width)
 
     def through_batch_norm(self, epsilon: float = 0.0) -> Signal:
         """Behind batch normalization of a large batch: what all samples share is taken away, the rest has variance 1.
@@ -405,7 +424,7 @@ class Signal:
 
     def unchanged(self) -> Signal:
         """Behind a layer that only gives the numbers another shape."""
-        return replace(self, backward=1.0, inside=())
+        return replace(self, backward=1.0, backward_log_variance=0.0, inside=())
 
     def becoming(
         self, *, mean: float, second_moment: float, shared: float, backward: float, width: int | None = None
@@ -427,6 +446,7 @@ class LayerPrediction:
     mean, std, rms   of its output, over samples and units
     gradient_norm    L2 norm of dL/d(output) divided by that of the last layer's output, over the same samples
     log_std          finite width: standard deviation of ln(rms^2) between networks drawn alike
+    gradient_log_std   the same of ln(gradient_norm^2)
     """
 
     path: str
@@ -435,11 +455,20 @@ class LayerPrediction:
     rms: float
     gradient_norm: float
     log_std: float
+    gradient_log_std: float = 0.0
 
     def rms_band(self, deviations: float = 2.0) -> tuple[float, float]:
         """The range of rms within `deviations` standard deviations of the logarithm."""
-        factor = math.exp(min(0.5 * deviations * self.log_std, 700.0))
-        return self.rms / factor, self.rms * factor
+        return _band(self.rms, self.log_std, deviations)
+
+    def gradient_band(self, deviations: float = 2.0) -> tuple[float, float]:
+        """The range of the gradient's relative norm within `deviations` standard deviations of the logarithm."""
+        return _band(self.gradient_norm, self.gradient_log_std, deviations)
+
+
+def _band(center: float, log_std: float, deviations: float) -> tuple[float, float]:
+    factor = math.exp(min(0.5 * deviations * log_std, 700.0))  # half: the deviation is that of the square
+    return center / factor, center * factor
 
 
 def predict(
@@ -469,18 +498,19 @@ def predict(
         return ()
     predictions: list[LayerPrediction] = []
     last_width = signals[-1][1].width
-    square = 1.0  # mean square of dL/d(output), relative to the last layer's
+    square, scatter = 1.0, 0.0  # mean square of dL/d(output) relative to the last layer's, and its log variance
     for path, signal in reversed(signals):
-        predictions.append(_prediction(path, signal, square, last_width))
+        predictions.append(_prediction(path, signal, square, scatter, last_width))
         predictions += [
-            _prediction(f"{path}.{inner.path}", inner.signal, square * inner.backward, last_width)
+            _prediction(f"{path}.{inner.path}", inner.signal, square * inner.backward, scatter, last_width)
             for inner in reversed(signal.inside)
         ]
         square *= signal.backward
+        scatter += signal.backward_log_variance
     return tuple(reversed(predictions))
 
 
-def _prediction(path: str, signal: Signal, square: float, last_width: int) -> LayerPrediction:
+def _prediction(path: str, signal: Signal, square: float, scatter: float, last_width: int) -> LayerPrediction:
     return LayerPrediction(
         path=path,
         mean=signal.mean,
@@ -488,6 +518,7 @@ def _prediction(path: str, signal: Signal, square: float, last_width: int) -> La
         rms=signal.rms,
         gradient_norm=math.sqrt(square * signal.width / last_width),
         log_std=math.sqrt(signal.log_variance),
+        gradient_log_std=math.sqrt(scatter),
     )
 
 
