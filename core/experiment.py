@@ -90,7 +90,9 @@ class Experiment(Described, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         about(N_("seed"), N_("Decides every random draw; another seed is another run."), minimum=0, maximum=2**31 - 1),
     ] = 0
     data: Annotated[DataSet, about(N_("data"))] = Digits()
-    network: Annotated[tuple[Layer, ...], about(N_("network"), N_("The layers, from the data to the loss."))] = ()
+    network: Annotated[
+        tuple[Layer, ...], about(N_("network"), N_("The layers, from the data to the loss."), length=(0, 1000))
+    ] = ()
     loss: Annotated[Loss, about(N_("loss"))] = SoftmaxCrossEntropy()
     training: Annotated[Training, about(N_("training"))] = Training()
 

@@ -23,7 +23,7 @@ import msgspec
 
 from .errors import InputError, join, shown, unknown_key
 from .registry import Registry
-from .text import _
+from .text import _, ngettext
 
 Struct = TypeVar("Struct", bound="Described")
 
@@ -243,9 +243,17 @@ def limits_text(field: Field) -> str:
         parts.append(_("at most {high}").format(high=_number(high)))
     if field.below is not None:
         parts.append(_("less than {high}").format(high=_number(high)))
-    if field.sort == "text" and field.longest is not None:
-        parts.append(_("of at most {count} characters").format(count=field.longest))
+    if field.shortest:
+        parts.append(_("of at least {length}").format(length=_length(field.shortest, field)))
+    if field.longest is not None:
+        parts.append(_("of at most {length}").format(length=_length(field.longest, field)))
     return what + (" " + _(" and ").join(parts) if parts else "")
+
+
+def _length(count: int, field: Field) -> str:
+    if field.sort == "text":
+        return ngettext("{count} character", "{count} characters", count).format(count=count)
+    return ngettext("{count} item", "{count} items", count).format(count=count)
 
 
 def _number(limit: float | None) -> str:
@@ -270,9 +278,9 @@ def _check(value: Any, field: Field, place: str) -> Any:
             raise _must_be(field, value, place)
         return value
     if field.sort == "families":
-        return _check_items(value, field, place)
+        return _check_items(_counted(value, field, place), field, place)
     if field.sort == "lists":
-        parts = _items(value, field, place)
+        parts = _counted(value, field, place)
         return tuple(_check_items(part, field, join(place, str(i))) for i, part in enumerate(parts))
     if field.choices is not None:
         if not isinstance(value, str) or value not in field.choices:
@@ -285,12 +293,14 @@ def _check(value: Any, field: Field, place: str) -> Any:
     elif field.sort == "choice":
         fits = any(value is option or (isinstance(value, str) and value == option) for option in field.options)
     else:
-        fits = isinstance(value, str) and _is_whole(value)
-        fits = fits and (field.shortest is None or len(value) >= field.shortest)
-        fits = fits and (field.longest is None or len(value) <= field.longest)
+        fits = isinstance(value, str) and _is_whole(value) and _has_length(value, field)
     if not fits:
         raise _must_be(field, value, place)
     return value
+
+
+def _has_length(value: Sequence[Any], field: Field) -> bool:
+    return (field.shortest or 0) <= len(value) and (field.longest is None or len(value) <= field.longest)
 
 
 def _is_whole(text: str) -> bool:
@@ -372,11 +382,11 @@ def _build_field(value: Any, field: Field, place: str) -> Any:
     if field.sort in ("family", "struct"):
         return build(field.holds, value, place)
     if field.sort == "families":
-        return tuple(build(field.holds, v, f"{place}.{i}") for i, v in enumerate(_items(value, field, place)))
+        return tuple(build(field.holds, v, f"{place}.{i}") for i, v in enumerate(_counted(value, field, place)))
     if field.sort == "lists":
         return tuple(
             tuple(build(field.holds, v, f"{place}.{i}.{j}") for j, v in enumerate(_items(part, field, f"{place}.{i}")))
-            for i, part in enumerate(_items(value, field, place))
+            for i, part in enumerate(_counted(value, field, place))
         )
     return _check(value, field, place)
 
@@ -385,6 +395,16 @@ def _items(value: Any, field: Field, place: str) -> Sequence[Any]:
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise _must_be(field, value, place)
     return value
+
+
+def _counted(value: Any, field: Field, place: str) -> Sequence[Any]:
+    """The items of the field's own list, as many as it may have."""
+    items = _items(value, field, place)
+    if not _has_length(items, field):
+        raise InputError(
+            _("must be {limits}, not of {count}").format(limits=limits_text(field), count=len(items)), place
+        )
+    return items
 
 
 def json_schema(struct: type[Described]) -> dict[str, Any]:
@@ -426,21 +446,23 @@ def json_schema(struct: type[Described]) -> dict[str, Any]:
             schema = {"type": "array", "items": reference(field.holds)}
         elif field.sort == "lists":
             schema = {"type": "array", "items": {"type": "array", "items": reference(field.holds)}}
+        elif field.sort == "text":
+            schema = {"type": "string"}
         elif field.sort == "choice":
             schema = {"enum": field.choice_names()}
         else:
-            names = {"integer": "integer", "number": "number", "boolean": "boolean", "text": "string"}
-            schema = {"type": names[field.sort]}
-            for key, limit in (
-                ("minimum", field.minimum),
-                ("maximum", field.maximum),
-                ("exclusiveMinimum", field.above),
-                ("exclusiveMaximum", field.below),
-                ("minLength", field.shortest),
-                ("maxLength", field.longest),
-            ):
-                if limit is not None:
-                    schema[key] = limit
+            schema = {"type": field.sort}
+        counted = ("minLength", "maxLength") if field.sort == "text" else ("minItems", "maxItems")
+        for key, limit in (
+            ("minimum", field.minimum),
+            ("maximum", field.maximum),
+            ("exclusiveMinimum", field.above),
+            ("exclusiveMaximum", field.below),
+            (counted[0], field.shortest),
+            (counted[1], field.longest),
+        ):
+            if limit is not None:
+                schema[key] = limit
         if field.optional:
             schema = {"anyOf": [schema, {"type": "null"}]}
         schema = {"title": _(field.label), **schema}

@@ -149,8 +149,8 @@ def test_limits_in_words(name: str, text: str) -> None:
         ({"maximum": 2**31 - 1}, "a number at most 2147483647"),
         ({"minimum": 1e-12}, "a number at least 1e-12"),
         ({"maximum": 1e300}, "a number at most 1e+300"),
-        ({"sort": "text", "shortest": 1}, "a text of at least 1 characters"),
-        ({"sort": "lists", "shortest": 2, "longest": 4}, "a list of lists of at most 4 items and of at least 2 items"),
+        ({"sort": "text", "shortest": 1}, "a text of at least 1 character"),
+        ({"sort": "lists", "shortest": 2, "longest": 4}, "a list of lists of at least 2 items and of at most 4 items"),
     ],
 )
 def test_open_and_closed_limits_in_words(limits: dict[str, Any], text: str) -> None:
