@@ -442,10 +442,11 @@ class Signal:
 class LayerPrediction:
     """What theory expects of one layer's output before the first training step.
 
-    path             where the layer stands: "0", "2.body.1"
-    mean, std, rms   of its output, over samples and units
-    gradient_norm    L2 norm of dL/d(output) divided by that of the last layer's output, over the same samples
-    log_std          finite width: standard deviation of ln(rms^2) between networks drawn alike
+    path               where the layer stands: "0", "2.body.1"
+    mean, std, rms     of its output, over samples and units
+    gradient_norm      L2 norm of dL/d(output) divided by that of the last layer's output, over the same samples
+    log_std            finite width: standard deviation of ln(rms^2) between networks drawn alike, for one sample; a
+                       minibatch of different samples averages part of it away
     gradient_log_std   the same of ln(gradient_norm^2)
     """
 
