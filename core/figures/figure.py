@@ -73,6 +73,8 @@ class Boxes:
     """A box plot whose numbers are known already: whiskers from least to most, an outer and an inner box, a mark.
 
     All arrays are (n,); `width` and `shift` are in units of x. NaN entries draw nothing.
+
+    marker   what marks the middle; a line across the box when empty
     """
 
     x: Array
@@ -85,6 +87,7 @@ class Boxes:
     label: str = ""
     width: float = 0.3
     shift: float = 0.0
+    marker: Marker = ""
 
 
 @dataclass(frozen=True)

@@ -111,13 +111,11 @@ def build(scene: Scene, options: GradientOptions) -> Figure:
         if start is not None and start.step != moment.step:
             at_start = _norms(start, shown, options)
             behind.append(
-                Line(
-                    x, at_start, look.color, _("at initialization (step 0)"), marker=look.marker, width=1.5, faint=True
-                )
+                Line(x, at_start, look.color, _("before training (step 0)"), marker=look.marker, width=1.5, faint=True)
             )
         theory = expected(lane, shown, options)
         if theory is not None:
-            behind.append(Line(x, theory, look.color, _("theory at initialization"), dash="dashed", width=1.2))
+            behind.append(Line(x, theory, look.color, _("theory before training"), dash="dashed", width=1.2))
         front.append(Line(x, norms, look.color, lane_title(lane, scene), look.dash, look.marker))
         notes += _notes(lane, scene, shown, norms, theory, look.color)
     symbol = "∂L/∂W" if options.quantity == "weight" else "∂L/∂a"

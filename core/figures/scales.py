@@ -284,7 +284,7 @@ def fit(
         if wanted is None:
             low, high = {"linear": (0.0, 1.0), "log": (1e-3, 1.0), "symlog": (-1.0, 1.0)}[axis.scale]
         else:
-            low, high = _limits(*wanted, axis, exact, count)
+            low, high = _limits(*wanted, axis, exact)
     low, high = _ordered(low, high, axis.scale)
     if axis.ticks is not None:
         named = [(at, text) for at, text in axis.ticks if low <= at <= high]
@@ -311,7 +311,7 @@ def _stretched(wanted: tuple[float, float] | None, always: Array) -> tuple[float
     return (min(low, float(near.min())), max(high, float(near.max()))) if near.size else wanted
 
 
-def _limits(low: float, high: float, axis: Axis, exact: bool, count: int) -> tuple[float, float]:
+def _limits(low: float, high: float, axis: Axis, exact: bool) -> tuple[float, float]:
     """Places to limits in data units, with room around the data."""
     if low == high:
         if axis.scale == "linear":
@@ -322,7 +322,7 @@ def _limits(low: float, high: float, axis: Axis, exact: bool, count: int) -> tup
     elif not exact:
         span = high - low
         step = (
-            round_step(span, count) if axis.scale == "linear" else 0.5 if axis.scale == "symlog" else min(1.0, span / 2)
+            round_step(span, TICKS) if axis.scale == "linear" else 0.5 if axis.scale == "symlog" else min(1.0, span / 2)
         )
         bottom = low
         # On half steps, so that the range stands still while the data move a little.
@@ -403,6 +403,19 @@ def color_limits(heatmap: Heatmap) -> tuple[float, float]:
         return (1e-3, 1.0) if heatmap.scale == "log" else (0.0, 1.0)
     ends = inverse(list(wanted), heatmap.scale)
     return _ordered(float(ends[0]), float(ends[1]), heatmap.scale)
+
+
+def thinned(given: Sequence[Tick], most: int) -> tuple[Tick, ...]:
+    """Every, every second, third ... tick, so that at most `most` remain; the last one always does ("out")."""
+    if len(given) <= most:
+        return tuple(given)
+    stride = -(-(len(given) - 1) // max(most - 1, 1))
+    kept = list(given[::stride])
+    if kept[-1] is not given[-1]:
+        if (len(given) - 1) % stride < max(1, stride // 2 + 1) and len(kept) > 1:
+            kept.pop()
+        kept.append(given[-1])
+    return tuple(kept)
 
 
 def clip_marks(x: Array, y: Array, frame: Frame, side: Literal[-1, 1]) -> Array:

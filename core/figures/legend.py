@@ -1,0 +1,65 @@
+"""The legend of a plot follows from its marks: one entry a label, so that figures never list their own legend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .figure import Band, Boxes, Dash, Line, Marker, Plot, Span
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One label with what stands for it.
+
+    color   a role; "muted" where marks of several colors share the label ("theory" of two lanes)
+    shape   how it is drawn: a line with its marker, a small box plot, an area
+    """
+
+    label: str
+    color: str
+    shape: Literal["line", "box", "area"]
+    dash: Dash = "solid"
+    marker: Marker = ""
+    width: float = 2.0
+    faint: bool = False
+
+
+def legend(*plots: Plot) -> tuple[Entry, ...]:
+    """Entries of some plots in the order of their marks, lanes first."""
+    found: dict[str, Entry] = {}
+    for mark in (mark for plot in plots for mark in plot.marks):
+        if isinstance(mark, Line):
+            entry = Entry(mark.label, mark.color, "line", mark.dash, mark.marker, mark.width, mark.faint)
+        elif isinstance(mark, Boxes):
+            entry = Entry(mark.label, mark.color, "box", marker=mark.marker)
+        elif isinstance(mark, Band):
+            entry = Entry(mark.label, mark.color, "area", faint=True)
+        elif isinstance(mark, Span):
+            entry = Entry(mark.label, mark.color, "area")
+        else:
+            continue
+        if not entry.label:
+            continue
+        before = found.get(entry.label)
+        if before is None:
+            found[entry.label] = entry
+        elif before.color != entry.color:
+            same_marker = before.marker == entry.marker
+            found[entry.label] = Entry(
+                before.label,
+                "muted",
+                before.shape,
+                before.dash if before.dash == entry.dash else "solid",
+                before.marker if same_marker else "circle" if before.marker else "",
+                before.width,
+                before.faint,
+            )
+    return tuple(sorted(found.values(), key=_rank))
+
+
+def _rank(entry: Entry) -> int:
+    """Lanes first, then what is drawn of all of them, areas last."""
+    if entry.color.startswith("lane-") and not entry.faint and entry.width >= 2.0 and entry.shape != "area":
+        return 0
+    return 1 if entry.shape != "area" else 2
