@@ -1,8 +1,9 @@
 """The session is the one mutable thing in the window: which lanes there are, what they are, and which moment is shown.
 
-Everything on screen reads it and listens to its four signals; everything a person does calls one of its methods. Views never
-know each other. Experiments are immutable: an edit replaces one, and one undo command remembers the lanes before and after.
-The training itself happens in the worker's thread (`worker.py`); what it sends arrives here as frozen snapshots.
+Everything on screen reads it and listens to its four signals; everything a person does calls one of its methods. Views
+never know each other. Experiments are immutable: an edit replaces one, and one undo command remembers the lanes before
+and after. The training itself happens in the worker's thread (`worker.py`); what it sends arrives here as frozen
+snapshots.
 """
 
 from __future__ import annotations

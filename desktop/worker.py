@@ -1,8 +1,8 @@
 """The worker trains all lanes in a thread of its own, all to the same step, and posts what it sees into a mailbox.
 
-Nobody else touches the runs. Commands go in through a queue; out come frozen frames through a mailbox that holds only the
-newest one, because a window that paints thirty times a second has no use for ten thousand signals. Nothing is lost by that:
-every step's numbers are in the record, and a frame shows the whole record as it stood.
+Nobody else touches the runs. Commands go in through a queue; out come frozen frames through a mailbox that holds only
+the newest one, because a window that paints thirty times a second has no use for ten thousand signals. Nothing is lost
+by that: every step's numbers are in the record, and a frame shows the whole record as it stood.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from layerscope.core.data.base import Data
 from layerscope.core.engine.program import Operation
 from layerscope.core.errors import InputError
 from layerscope.core.experiment import Experiment, identity
+from layerscope.core.figures.scene import predictions_for
 from layerscope.core.network import Plan
 from layerscope.core.record import RecordView
 from layerscope.core.run import Run, live_paths
@@ -194,7 +195,7 @@ class _Lane:
 
 
 def run_key(experiment: Experiment) -> bytes:
-    """Equal for experiments that train alike step by step: the name does not matter, nor how long one means to train."""
+    """Equal for experiments that train alike step by step; name and length of the training do not matter."""
     training = experiment.training
     if experiment.training.schedule.kind_name() == "constant":
         training = msgspec.structs.replace(training, epochs=1)
@@ -306,7 +307,7 @@ class Worker(QThread):
             except _Quit:
                 self._lanes = []
                 return
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 self._fail(error)
                 shown = False
 
@@ -316,7 +317,9 @@ class Worker(QThread):
         else:
             log.error("training failed", exc_info=error)
         # What the runs hold now may be half done: the next command starts new ones from the experiments.
-        self._failure = Failure(error, next((i for i, l in enumerate(self._lanes) if l is None and self._job(i)), None))
+        self._failure = Failure(
+            error, next((i for i, lane in enumerate(self._lanes) if lane is None and self._job(i)), None)
+        )
         self._lanes = [None] * len(self._jobs)
         self._playing = False
         self._value = None
@@ -347,7 +350,7 @@ class Worker(QThread):
                 continue
             try:
                 self._carry_out(command)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 self._fail(error)
         return bool(commands)
 
@@ -469,7 +472,7 @@ class Worker(QThread):
             run,
             job.experiment,
             job.folder,
-            _predictions(run),
+            predictions_for(run.program.plan, run.data),
             _chance(run),
             identity(job.experiment),
         )
@@ -701,15 +704,6 @@ class Worker(QThread):
             detail = run.percentiles(run.step - 1)
             self._details[index] = (now, detail)
         return detail
-
-
-def _predictions(run: Run) -> tuple[Any, ...]:
-    from layerscope.core.theory import mean_field
-
-    x = run.data.x_train.reshape(len(run.data.x_train), -1)
-    if hasattr(mean_field, "predict_experiment"):
-        return tuple(mean_field.predict_experiment(run.program.plan, run.data))
-    return mean_field.predict(run.program.plan, float((x * x).mean()), float(x.mean()))
 
 
 def _chance(run: Run) -> float:

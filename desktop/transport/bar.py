@@ -1,0 +1,205 @@
+"""The transport moves through time like a video player: play, go by operation, minibatch or epoch, scrub."""
+
+from __future__ import annotations
+
+import math
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QVBoxLayout, QWidget
+
+from layerscope.core.engine.program import Operation
+from layerscope.core.text import N_, _
+
+from .. import theme
+from ..actions import Actions
+from ..labels import ShortLabel, action_button, set_state, thin_line
+from ..session import Session
+from .timeline import Timeline
+
+# steps a second; 0 is as fast as possible
+SPEEDS: tuple[tuple[float, str], ...] = (
+    (1.0, N_("1 step/s")),
+    (5.0, N_("5 steps/s")),
+    (20.0, N_("20 steps/s")),
+    (100.0, N_("100 steps/s")),
+    (0.0, N_("maximum")),
+)
+
+BUTTONS = (
+    ("start", False),
+    ("epoch_back", False),
+    ("minibatch_back", False),
+    ("operation_back", False),
+    ("play", False),
+    ("operation_forward", True),
+    ("minibatch_forward", True),
+    ("epoch_forward", True),
+)
+
+PHASES = {
+    "data": N_("data"),
+    "forward": N_("forward"),
+    "loss": N_("loss"),
+    "backward": N_("backward"),
+    "update": N_("update"),
+}
+PHASE_COLORS = {"data": "muted", "forward": "accent", "loss": "text", "backward": "warning", "update": "good"}
+
+
+class TransportBar(QFrame):
+    """See the module's sentence."""
+
+    def __init__(self, session: Session, actions: Actions, parent: QWidget | None = None):
+        super().__init__(parent)
+        self._session, self._actions = session, actions
+        self.setProperty("surface", "bar")
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(0)
+        outer.addWidget(thin_line())
+        inside = QVBoxLayout()
+        inside.setContentsMargins(14, 8, 14, 6)
+        inside.setSpacing(4)
+        outer.addLayout(inside)
+
+        row = QHBoxLayout()
+        row.setSpacing(6)
+        for name, leading in BUTTONS:
+            kind = "primary" if name == "play" else "quiet"
+            button = action_button(actions[name], kind, bool(actions.declared[name].short), leading)
+            if name == "play":
+                button.setMinimumWidth(64)
+            row.addWidget(button)
+        self._speed = QComboBox()
+        self._speed.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self._speed.setAccessibleName(_("speed"))
+        for value, label in SPEEDS:
+            self._speed.addItem(_(label), value)
+        self._speed.setToolTip(_("How many steps a second are played; slower, every step can be seen (- and + keys)"))
+        self._speed.activated.connect(lambda index: session.set_speed(self._speed.itemData(index)))
+        row.addSpacing(4)
+        row.addWidget(self._speed)
+        row.addSpacing(8)
+        self._status = ShortLabel()
+        self._status.setObjectName("status")
+        self._status.setProperty("muted", True)
+        row.addWidget(self._status, 1)
+        self._operation = ShortLabel(mode=Qt.TextElideMode.ElideLeft)
+        self._operation.setObjectName("operation")
+        self._operation.setAlignment(Qt.AlignmentFlag.AlignRight)
+        font = self._operation.font()
+        font.setBold(True)
+        self._operation.setFont(font)
+        row.addWidget(self._operation)
+        inside.addLayout(row)
+
+        self.timeline = Timeline()
+        self.timeline.wanted.connect(session.scrub)
+        inside.addWidget(self.timeline)
+
+        session.scene_changed.connect(self.refresh)
+        session.state_changed.connect(self.refresh)
+        session.lanes_changed.connect(self.refresh)
+        session.selection_changed.connect(self.refresh)
+        self.refresh()
+
+    def change_speed(self, by: int) -> None:
+        """The next slower or faster of the offered speeds."""
+        index = max(0, min(len(SPEEDS) - 1, self._speed.currentIndex() + by))
+        self._session.set_speed(SPEEDS[index][0])
+
+    def refresh(self) -> None:
+        """Show the session as it is now."""
+        session = self._session
+        offered = not session.blocked
+        for name, _leading in BUTTONS:
+            self._actions[name].setEnabled(offered)
+        for name in ("start", "epoch_back", "minibatch_back"):
+            self._actions[name].setEnabled(offered and (session.position > 0 or session.wire is not None))
+        self._actions["operation_back"].setEnabled(offered and (session.position > 0 or session.wire is not None))
+        self._actions["newest"].setEnabled(offered and session.position < session.end)
+        self._actions["restart"].setEnabled(offered and session.end > 0)
+        self.timeline.setEnabled(offered)
+        index = next((i for i, (value, _label) in enumerate(SPEEDS) if value == session.speed), len(SPEEDS) - 1)
+        if self._speed.currentIndex() != index:
+            self._speed.setCurrentIndex(index)
+        self._show_status()
+        self._show_operation()
+        scene = session.scene
+        lane = scene.lanes[0] if scene and scene.lanes else None
+        events = {step for one in scene.lanes for step, _path, _value in one.view.events} if scene else set()
+        epoch = lane.view.steps_per_epoch if lane else 1
+        self.timeline.show_time(session.position, session.end, session.goal, epoch, tuple(sorted(events)))
+
+    def _show_status(self) -> None:
+        session = self._session
+        state, text = "", self.status()
+        if session.failure:
+            state, text = "alarm", session.failure
+        elif session.blocked:
+            state, text = "warning", _("Training is not offered yet: {problem}").format(problem=session.blocked)
+        elif session.notice:
+            state, text = "warning", session.notice
+        elif session.progress is not None:
+            done, total = session.progress
+            text = _("First start: preparing the engine, {done} of {total} parts").format(done=done, total=total)
+        set_state(self._status, "muted", not state)
+        set_state(self._status, "state", state)
+        if self._status.text() != text:
+            self._status.setText(text)
+
+    def status(self) -> str:
+        """Where training stands, in one line."""
+        session = self._session
+        scene = session.scene
+        if scene is None or not scene.lanes:
+            return _("getting ready") if not session.blocked else ""
+        epoch = session.position // max(1, scene.lanes[0].view.steps_per_epoch)
+        parts = [
+            _("{position:,} of {goal:,} steps").format(position=session.position, goal=max(session.goal, session.end)),
+            _("epoch {epoch:,}").format(epoch=epoch),
+        ]
+        if session.catching_up:
+            parts.append(_("computing up to here"))
+        elif session.playing and session.steps_per_second > 0:
+            parts.append(_("{rate} steps/s").format(rate=_rate(session.steps_per_second)))
+        losses = []
+        for lane in scene.lanes:
+            loss = lane.view.at("loss", scene.step) if len(lane.view) else math.nan
+            shown = f"{loss:.3f}" if abs(loss) < 1e4 else f"{loss:.2e}"
+            losses.append(f"{lane.name} {shown}" if len(scene.lanes) > 1 else shown)
+        parts.append(_("loss {losses}").format(losses="  ".join(losses)))
+        return " · ".join(parts)
+
+    def _show_operation(self) -> None:
+        wire = self._session.wire
+        if wire is None:
+            self._operation.setText("")
+            return
+        what = operation_words(self._session, wire.operation)
+        text = _("{what}  ({done} of {total})").format(what=what, done=wire.done, total=wire.total)
+        color = theme.current().color(PHASE_COLORS.get(wire.operation.phase, "text"))
+        self._operation.setStyleSheet(f"color: {color}")
+        if self._operation.text() != text:
+            self._operation.setText(text)
+
+
+def operation_words(session: Session, operation: Operation) -> str:
+    """What an operation is, for people: "backward · layer 4 Sigmoid"."""
+    phase = _(PHASES.get(operation.phase, operation.phase))
+    names = {"data": _("minibatch"), "loss": _("loss"), "optimizer": _("optimizer")}
+    where = names.get(operation.path, "")
+    if not where:
+        cards = session.plan(session.selected_lane).cards
+        number = next((i for i, card in enumerate(cards, 1) if card.path == operation.path), 0)
+        title = cards[number - 1].layer.title() if number else operation.path
+        where = _("layer {number} {title}").format(number=number, title=title)
+    return phase if where == phase else f"{phase} · {where}"
+
+
+def _rate(rate: float) -> str:
+    """A speed, rounded so that its last digit does not dance."""
+    if rate < 10:
+        return f"{rate:.1f}"
+    digits = max(0, len(str(int(rate))) - 2)
+    return f"{round(rate, -digits):,.0f}"
