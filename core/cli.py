@@ -1,4 +1,5 @@
-"""The command line: train, draw, check and teach where there is no screen, from the same files and with the same numbers.
+"""The command line: train, draw, check and teach where there is no screen, from the same files and with the same
+numbers.
 
 Wrong input ends with one clear line on standard error and exit code 2; nothing is half-written.
 """
@@ -86,14 +87,18 @@ def _parser() -> argparse.ArgumentParser:
     length.add_argument("--steps", type=_count, metavar="N", help=_("how many minibatches"))
     length.add_argument("--epochs", type=_count, metavar="N", help=_("how many times through the training data"))
     _add_settings(run)
-    run.add_argument("--trace", action="store_true", help=_("also save all that another program needs to repeat the run"))
+    run.add_argument(
+        "--trace", action="store_true", help=_("also save all that another program needs to repeat the run")
+    )
     run.add_argument("--out", metavar="DIR", required=True, help=_("folder for the results"))
     run.set_defaults(command=_run)
 
     figure = commands.add_parser("figure", help=_("draw figures of an experiment or of the folder of a run"))
     figure.add_argument("source", metavar="FILE|DIR", help=_("experiment file (trained first) or folder of a run"))
     figure.add_argument("names", metavar="NAME", nargs="+", help=_("figures, or all"))
-    figure.add_argument("--step", type=_count_or_zero, metavar="N", help=_("the step to show; the last one if left out"))
+    figure.add_argument(
+        "--step", type=_count_or_zero, metavar="N", help=_("the step to show; the last one if left out")
+    )
     _add_settings(figure)
     _add_look(figure, "pdf")
     figure.add_argument("--out", metavar="DIR", required=True, help=_("folder for the figures"))
@@ -131,7 +136,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 def _add_look(parser: argparse.ArgumentParser, formats: str) -> None:
     from .figures.export import FORMATS, PRESETS, THEMES
 
-    parser.add_argument("--format", default=formats, metavar=",".join(FORMATS), help=_("file formats, with commas between"))
+    parser.add_argument(
+        "--format", default=formats, metavar=",".join((*FORMATS, "csv")), help=_("file formats, with commas between")
+    )
     parser.add_argument("--preset", choices=list(PRESETS), default="slide", help=_("size and text size"))
     parser.add_argument("--theme", choices=list(THEMES), default="light", help=_("colors"))
 
@@ -260,7 +267,10 @@ def _run(options: argparse.Namespace) -> int:
     seconds, stopped = _train(run, steps, N_("training"))
     results.save(run, folder, seconds, stopped, trace)
     summary = results.summary(run, seconds, stopped)
-    line = _("{steps:,} steps in {seconds:.2f} s ({rate:,.0f} steps/s); loss {loss}; validation accuracy {accuracy}; {stopped}")
+    line = _(
+        "{steps:,} steps in {seconds:.2f} s ({rate:,.0f} steps/s); "
+        "loss {loss}; validation accuracy {accuracy}; {stopped}"
+    )
     print(
         line.format(
             steps=summary["steps"],
@@ -273,7 +283,9 @@ def _run(options: argparse.Namespace) -> int:
     )
     print(_("saved in {folder}").format(folder=options.out))
     if not run.finite:
-        sys.stderr.write(f"layerscope: {options.file}: {stopped}; " + _("try a smaller learning rate or other weights\n"))
+        sys.stderr.write(
+            f"layerscope: {options.file}: {stopped}; " + _("try a smaller learning rate or other weights\n")
+        )
     return 0
 
 
@@ -295,24 +307,25 @@ def _formats(text: str) -> list[str]:
     from .errors import nearest
     from .figures.export import FORMATS
 
+    known = (*FORMATS, "csv")
     chosen = [part.strip() for part in text.split(",") if part.strip()]
     for name in chosen:
-        if name not in FORMATS:
-            meant = nearest(name, list(FORMATS))
+        if name not in known:
+            meant = nearest(name, list(known))
             hint = _('; did you mean "{meant}"?').format(meant=meant) if meant else ""
             raise InputError(
                 _('"{name}" is not a known format; known: {known}{hint}').format(
-                    name=name, known=", ".join(FORMATS), hint=hint
+                    name=name, known=", ".join(known), hint=hint
                 ),
                 "--format",
             )
     if not chosen:
-        raise InputError(_("names no format; known: {known}").format(known=", ".join(FORMATS)), "--format")
+        raise InputError(_("names no format; known: {known}").format(known=", ".join(known)), "--format")
     return chosen
 
 
 def _figure(options: argparse.Namespace) -> int:
-    from .figures.scene import lane_from_folder, scene_of
+    from .figures.scene import scene_from_folder, scene_of
     from .files import folder_for
 
     names, formats = _figure_names(options.names), _formats(options.format)
@@ -320,9 +333,11 @@ def _figure(options: argparse.Namespace) -> int:
     if source.is_dir():
         if options.settings or options.seed is not None:
             raise InputError(
-                _("--set and --seed need an experiment file to train; this is the folder of a finished run"), "", options.source
+                _("--set and --seed need an experiment file to train; this is the folder of a finished run"),
+                "",
+                options.source,
             )
-        scene = lane_from_folder(source, step=options.step)
+        scene = scene_from_folder(source, options.step)
     else:
         run = _started(options.source, options)
         steps = run.last_step if options.step is None else options.step
@@ -335,7 +350,9 @@ def _figure(options: argparse.Namespace) -> int:
     return 0
 
 
-def _draw(scene: Any, names: Sequence[str], formats: Sequence[str], folder: Path, options: argparse.Namespace) -> list[Path]:
+def _draw(
+    scene: Any, names: Sequence[str], formats: Sequence[str], folder: Path, options: argparse.Namespace
+) -> list[Path]:
     from .figures.export import save
     from .figures.figure import FIGURES
 
@@ -354,8 +371,8 @@ def _check(options: argparse.Namespace) -> int:
     from rich.table import Table
 
     from .diagnostics.gradient_check import check_gradients
+    from .figures.scene import predictions_for
     from .network import plan
-    from .theory.mean_field import predict_experiment
 
     experiment = _experiment(options.file, options)
     data = None
@@ -368,7 +385,7 @@ def _check(options: argparse.Namespace) -> int:
     except InputError as error:
         raise error.within(options.file) from None
     assert data is not None
-    expected = {p.path: p for p in predict_experiment(layout, data)}
+    expected = {p.path: p for p in predictions_for(layout, data)}
     console = _console()
     table = Table(title=experiment.name or options.file, title_justify="left")
     for label, side in (
@@ -388,22 +405,30 @@ def _check(options: argparse.Namespace) -> int:
             "×".join(map(str, card.shape or ())),
             f"{card.parameter_count:,}",
             f"{signal.rms:.3g}",
-            f"{signal.gradient_ratio:.3g}",
+            f"{signal.gradient_norm:.3g}",
         )
     console.print(table)
-    console.print(_("{count:,} parameters; input {shape}; {classes} classes; {train} training and {validation} validation samples").format(
-        count=layout.parameter_count,
-        shape="×".join(map(str, layout.shape)),
-        classes=layout.targets,
-        train=len(data.x_train),
-        validation=len(data.x_validation),
-    ))
+    console.print(
+        _(
+            "{count:,} parameters; input {shape}; {classes} classes; "
+            "{train} training and {validation} validation samples"
+        ).format(
+            count=layout.parameter_count,
+            shape="×".join(map(str, layout.shape)),
+            classes=layout.targets,
+            train=len(data.x_train),
+            validation=len(data.x_validation),
+        )
+    )
     with _Progress(N_("checking gradients")):
         checked = check_gradients(experiment, data)
     worst = max(checked, key=lambda c: c.error)
     passed = all(c.passed for c in checked)
     console.print(
-        _("gradient check in float64: {verdict}, {compared} numbers compared, {skipped} at kinks skipped, largest relative error {error:.1e} ({name})").format(
+        _(
+            "gradient check in float64: {verdict}, {compared} numbers compared, {skipped} at kinks skipped, "
+            "largest relative error {error:.1e} ({name})"
+        ).format(
             verdict=_("passed") if passed else _("FAILED"),
             compared=sum(c.compared for c in checked),
             skipped=sum(c.skipped for c in checked),

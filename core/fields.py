@@ -16,7 +16,6 @@ import numbers
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
@@ -149,9 +148,17 @@ def _is_struct(candidate: Any) -> bool:
     return isinstance(candidate, type) and issubclass(candidate, Described)
 
 
-@cache
-def describe(struct: type[Described]) -> tuple[Field, ...]:
+def describe(struct: type[Any]) -> tuple[Field, ...]:
     """The fields of a struct, in the order of their declaration."""
+    if struct not in _described:
+        _described[struct] = _describe(struct)
+    return _described[struct]
+
+
+_described: dict[type[Any], tuple[Field, ...]] = {}
+
+
+def _describe(struct: type[Any]) -> tuple[Field, ...]:
     hints = typing.get_type_hints(struct, include_extras=True)
     found = []
     for info in msgspec.structs.fields(struct):

@@ -28,7 +28,9 @@ def write_whole(path: Path, content: bytes) -> None:
         if temporary:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-        raise InputError(_("cannot be written: {reason}").format(reason=error.strerror or error), "", str(path)) from None
+        raise InputError(
+            _("cannot be written: {reason}").format(reason=error.strerror or error), "", str(path)
+        ) from None
 
 
 def folder_for(path: str | Path) -> Path:
@@ -37,7 +39,9 @@ def folder_for(path: str | Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(_("cannot be made a folder: {reason}").format(reason=error.strerror or error), "", str(path)) from None
+        raise InputError(
+            _("cannot be made a folder: {reason}").format(reason=error.strerror or error), "", str(path)
+        ) from None
     return folder
 
 

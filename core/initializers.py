@@ -1,8 +1,9 @@
 """How the weights of a layer are drawn before training: the first of all training tricks.
 
-Every scheme turns the *same* uniform draws into weights, so lanes that differ in the scheme start from comparable networks.
-All spreads are written as standard deviations. With n inputs and m outputs of a unit; `science`: LeCun 1998, Glorot & Bengio
-2010 (eq. 12 and 16), He et al. 2015 (eq. 10), Saxe et al. 2013 (orthogonal), in the form of torch.nn.init (not truncated).
+Every scheme turns the *same* uniform draws into weights, so lanes that differ in the scheme start from comparable
+networks. All spreads are written as standard deviations. With n inputs and m outputs of a unit; `science`: LeCun 1998,
+Glorot & Bengio 2010 (eq. 12 and 16), He et al. 2015 (eq. 10), Saxe et al. 2013 (orthogonal), in the form of
+torch.nn.init (not truncated).
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ class Initializer(Kind, frozen=True, kw_only=True):
     """A rule for the first weights of a layer."""
 
     registry: ClassVar[Registry[type[Initializer]]] = Registry("init")
+
+    # False where all weights are one number: mean-field theory, which is about random weights, has nothing to say then
+    random: ClassVar[bool] = True
 
     def standard_deviation(self, fan_in: int, fan_out: int) -> float:
         """Standard deviation of one weight of a unit with `fan_in` inputs in a layer with `fan_out` outputs."""
@@ -81,6 +85,7 @@ class Constant(_Fixed, frozen=True, kw_only=True, tag="constant"):
     """All weights the same number: all units of a layer compute the same thing."""
 
     label: ClassVar[str] = N_("constant")
+    random: ClassVar[bool] = False
     value: Annotated[float, about(N_("value"), N_("Every weight."), minimum=-1e6, maximum=1e6)] = 0.1
     gain: Gain = 1.0
 
@@ -93,7 +98,9 @@ class Uniform(_Uniform, frozen=True, kw_only=True, tag="uniform"):
     """Uniform between -limit and limit, whatever the size of the layer."""
 
     label: ClassVar[str] = N_("uniform")
-    limit: Annotated[float, about(N_("limit"), N_("Weights lie between -limit and limit."), minimum=0.0, maximum=1e6)] = 0.05
+    limit: Annotated[
+        float, about(N_("limit"), N_("Weights lie between -limit and limit."), minimum=0.0, maximum=1e6)
+    ] = 0.05
     gain: Gain = 1.0
 
     def standard_deviation(self, fan_in: int, fan_out: int) -> float:
@@ -102,7 +109,9 @@ class Uniform(_Uniform, frozen=True, kw_only=True, tag="uniform"):
 
 @Initializer.registry.add("normal")
 class Normal(_Normal, frozen=True, kw_only=True, tag="normal"):
-    """Normal with one std for every layer; std 1 is the classic bad example: signals grow by the root of n per layer."""
+    """Normal with one std for every layer; std 1 is the classic bad example: signals grow by the root of n per
+    layer.
+    """
 
     label: ClassVar[str] = N_("normal")
     std: Annotated[float, about(N_("std"), N_("Standard deviation of the weights."), minimum=0.0, maximum=1e6)] = 1.0

@@ -43,11 +43,7 @@ def _changes(old: Any, new: Any, path: list[str], first: Experiment, other: Expe
             for sentence in _changes(a, b, [*path, str(index)], first, other)
         ]
     if isinstance(old, Mapping) and isinstance(new, Mapping) and old.get("kind") == new.get("kind"):
-        return [
-            sentence
-            for key in new
-            for sentence in _changes(old.get(key), new[key], [*path, key], first, other)
-        ]
+        return [sentence for key in new for sentence in _changes(old.get(key), new[key], [*path, key], first, other)]
     return [f"{_words(old, path, first)} → {_words(new, path, other)}"]
 
 
@@ -57,8 +53,8 @@ def _words(value: Any, path: list[str], experiment: Experiment) -> str:
         family = family_at(experiment, path)
         kind: Any = family.registry.get(value["kind"]) if family is not None else None
         if kind is not None:
-            layer_function = value.get("function")
-            return _(ACTIVATIONS[layer_function].label) if layer_function in ACTIVATIONS else _(kind.label)
+            function = str(value.get("function", ""))
+            return _(ACTIVATIONS[function].label if function in ACTIVATIONS else kind.label)
         return str(value["kind"])
     if path[-1] == "function":
         return _(ACTIVATIONS[value].label)

@@ -15,7 +15,7 @@ from .engine.memory import matrix
 from .errors import InputError
 from .fields import Kind, about
 from .registry import Registry
-from .text import N_, _, ngettext
+from .text import N_, ngettext
 
 if TYPE_CHECKING:
     from .engine.program import Builder, Wire
@@ -31,8 +31,10 @@ class Loss(Kind, frozen=True, kw_only=True):
         if math.prod(outputs) != targets or len(outputs) != 1:
             raise InputError(
                 ngettext(
-                    "the last layer puts out {outputs}, but the data has {targets} class: end with a dense layer of {targets} unit",
-                    "the last layer puts out {outputs}, but the data has {targets} classes: end with a dense layer of {targets} units",
+                    "the last layer puts out {outputs}, but the data has {targets} class: "
+                    "end with a dense layer of {targets} unit",
+                    "the last layer puts out {outputs}, but the data has {targets} classes: "
+                    "end with a dense layer of {targets} units",
                     targets,
                 ).format(outputs="×".join(map(str, outputs)), targets=targets)
             )
@@ -52,7 +54,8 @@ class SoftmaxCrossEntropy(Loss, frozen=True, kw_only=True, tag="softmax_cross_en
 
     label: ClassVar[str] = N_("Softmax cross-entropy")
     label_smoothing: Annotated[
-        float, about(N_("label smoothing"), N_("Share of the target spread evenly over all classes."), minimum=0.0, below=1.0)
+        float,
+        about(N_("label smoothing"), N_("Share of the target spread evenly over all classes."), minimum=0.0, below=1.0),
     ] = 0.0
 
     def emit(self, build: Builder, x: Wire) -> None:
@@ -151,7 +154,11 @@ def squared_error_forward(row, arena, data, context, hyper, statistics):  # type
 def squared_error_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
     """dy = 2 (y - t) / (rows width). Row as in the forward kernel."""
     rows, width = context[ROWS], row[4]
-    y, dy, t = matrix(arena, row[1], rows, width), matrix(arena, row[2], rows, width), matrix(arena, row[3], rows, width)
+    y, dy, t = (
+        matrix(arena, row[1], rows, width),
+        matrix(arena, row[2], rows, width),
+        matrix(arena, row[3], rows, width),
+    )
     for i in range(rows):
         for j in range(width):
             dy[i, j] = 2.0 * (y[i, j] - t[i, j]) / (rows * width)

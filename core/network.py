@@ -99,7 +99,12 @@ def plan(experiment: Experiment, outline: tuple[Shape, int] | None = None) -> Pl
     total = sum(card.parameter_count for card in cards)
     if total > LARGEST_NETWORK:
         problems.append(
-            ("network", _("{count:,} parameters are more than the {most:,} that fit; make layers smaller").format(count=total, most=LARGEST_NETWORK))
+            (
+                "network",
+                _("{count:,} parameters are more than the {most:,} that fit; make layers smaller").format(
+                    count=total, most=LARGEST_NETWORK
+                ),
+            )
         )
     return Plan(given_shape, targets, tuple(cards), tuple(problems))
 

@@ -1,14 +1,15 @@
 """A record holds what was measured at every step of a run; panels, figures and files read it and nothing else.
 
-A long run has more steps than fit into memory or on a screen. Beyond its budget a record keeps every second, fourth, eighth ...
-step, and for every step that it keeps the least and the greatest value of all the steps that it stands for, so that a single
-spike is never lost. Any step that was thinned out can be computed again exactly (`Run.seek`).
+A long run has more steps than fit into memory or on a screen. Beyond its budget a record keeps every second, fourth,
+eighth ... step, and for every step that it keeps the least and the greatest value of all the steps that it stands for,
+so that a single spike is never lost. Any step that was thinned out can be computed again exactly (`Run.seek`).
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,7 +84,7 @@ class RecordView:
     @property
     def steps(self) -> NDArray[np.int64]:
         """(T,) step numbers, the coming step included."""
-        return np.append(self.kept_steps, self.moment) if self.coming else self.kept_steps
+        return np.append(self.kept_steps, np.int64(self.moment or 0)) if self.coming else self.kept_steps
 
     def __len__(self) -> int:
         return len(self.kept_steps) + self.coming
@@ -121,8 +122,8 @@ class RecordView:
 class Record:
     """Growing columns of one run.
 
-    Step s stands in row (s - first_step) // stride. When all rows are taken, neighbors are merged and the stride doubles.
-    Arrays handed out by `view` are never written again below the rows that were complete then.
+    Step s stands in row (s - first_step) // stride. When all rows are taken, neighbors are merged and the stride
+    doubles. Arrays handed out by `view` are never written again below the rows that were complete then.
     """
 
     layers: tuple[str, ...]
@@ -203,7 +204,9 @@ class Record:
         self.stride *= 2
 
     def cut(self, step: int) -> int:
-        """Forget everything from `step` on; the step from which recording must go on (a row that is cut is done anew)."""
+        """Forget everything from `step` on; the step from which recording must go on (a row that is cut is done
+        anew).
+        """
         if step >= self.end:
             return self.end
         self.end = max(self.first_step, self.first_step + (step - self.first_step) // self.stride * self.stride)
@@ -278,8 +281,6 @@ def arrays(view: RecordView) -> dict[str, NDArray[Any]]:
 
 def npz(contents: dict[str, NDArray[Any]]) -> bytes:
     """A .npz file's bytes, the same for the same arrays."""
-    import zipfile
-
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w", zipfile.ZIP_STORED) as archive:
         for name, array in contents.items():
@@ -327,9 +328,7 @@ def _layer_table(view: RecordView) -> bytes:
     rows = (
         [int(step), path, kind, *map(_number, line[first : first + width])]
         for step, line in zip(view.kept_steps, view.block, strict=True)
-        for path, kind, first in zip(
-            view.layers, view.kinds, range(len(RUN_COLUMNS), len(line), width), strict=True
-        )
+        for path, kind, first in zip(view.layers, view.kinds, range(len(RUN_COLUMNS), len(line), width), strict=True)
     )
     return _table(["step", "layer", "kind", *LAYER_COLUMNS], rows)
 
@@ -372,8 +371,10 @@ def load(path: Path) -> RecordView:
         )
     except OSError as error:
         raise InputError(_("cannot be read: {reason}").format(reason=error.strerror or error), "", str(path)) from None
-    except Exception as error:
+    except (KeyError, ValueError, IndexError, TypeError, EOFError, zipfile.BadZipFile) as error:
         reason = type(error).__name__
         raise InputError(
-            _("is not a record of a run ({reason}); make it again with: layerscope run").format(reason=reason), "", str(path)
+            _("is not a record of a run ({reason}); make it again with: layerscope run").format(reason=reason),
+            "",
+            str(path),
         ) from None

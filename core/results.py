@@ -1,15 +1,14 @@
 """The folder that a run leaves behind: the record, the experiment as run, the weights, and how it went.
 
-    record.npz  record.csv  layers.csv      what was measured
-    experiment.json                         the experiment, complete
-    run.json                                steps, time, versions, why it stopped
-    weights.npz                             the final parameters
-    trace.npz (on request)                  all that another program needs to repeat the run number by number
+record.npz  record.csv  layers.csv      what was measured
+experiment.json                         the experiment, complete
+run.json                                steps, time, versions, why it stopped
+weights.npz                             the final parameters
+trace.npz (on request)                  all that another program needs to repeat the run number by number
 """
 
 from __future__ import annotations
 
-import os
 import platform
 from dataclasses import dataclass
 from importlib import metadata
@@ -50,7 +49,9 @@ def save(run: Run, folder: Path, seconds: float, stopped: str, trace: Trace | No
     write_whole(folder / "weights.npz", record.npz(run.parameters()))
     if trace is not None:
         write_whole(folder / "trace.npz", record.npz(_trace(run, trace)))
-    write_whole(folder / "run.json", msgspec.json.format(msgspec.json.encode(summary(run, seconds, stopped)), indent=2) + b"\n")
+    write_whole(
+        folder / "run.json", msgspec.json.format(msgspec.json.encode(summary(run, seconds, stopped)), indent=2) + b"\n"
+    )
 
 
 def summary(run: Run, seconds: float, stopped: str) -> dict[str, Any]:
@@ -130,7 +131,7 @@ def first_nonfinite(run: Run) -> int | None:
 def load_folder(folder: Path) -> tuple[Experiment, record.RecordView]:
     """The experiment and the record that a run left in a folder; an InputError when it is not one."""
     if not (folder / "record.npz").is_file():
-        raise InputError(_("is not the folder of a run: it has no record.npz; make one with: layerscope run"), "", str(folder))
+        raise InputError(
+            _("is not the folder of a run: it has no record.npz; make one with: layerscope run"), "", str(folder)
+        )
     return load(folder / "experiment.json"), record.load(folder / "record.npz")
-
-

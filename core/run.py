@@ -1,8 +1,9 @@
-"""A run trains the network of an experiment, forward in time, backward in time, one operation or a million steps at a time.
+"""A run trains the network of an experiment, forward in time, backward in time, one operation or a million steps at a
+time.
 
-`Run` owns the memory; the compiled loop (`engine.executor`) does the work. A position s means: s updates are done. Going back
-restores the nearest checkpoint and computes the steps again; the numbers that come out are the same bit for bit, because
-everything random depends only on what it is for (`engine.random`).
+`Run` owns the memory; the compiled loop (`engine.executor`) does the work. A position s means: s updates are done.
+Going back restores the nearest checkpoint and computes the steps again; the numbers that come out are the same bit for
+bit, because everything random depends only on what it is for (`engine.random`).
 """
 
 from __future__ import annotations
@@ -112,7 +113,9 @@ class Run:
             self._take(stop - self.step)
 
     def _next_stop(self) -> int:
-        """The next step before which something else is due: a checkpoint, an evaluation, percentiles, a changed setting."""
+        """The next step before which something else is due: a checkpoint, an evaluation, percentiles, a changed
+        setting.
+        """
         stops = [self.checkpoints.next_after(self.step), next_detail(self.step)]
         stops.append(next_validation(self.step, self.steps_per_epoch))
         stops += [step for step, _, _ in self.record.events if step > self.step]
@@ -359,7 +362,9 @@ def next_detail(step: int) -> int:
 
 
 def is_validation(step: int, steps_per_epoch: int) -> bool:
-    """Whether the network is evaluated before this step: before every epoch, later 32 times in every doubling of epochs."""
+    """Whether the network is evaluated before this step: before every epoch, later 32 times in every doubling of
+    epochs.
+    """
     return step % steps_per_epoch == 0 and _sparse(step // steps_per_epoch, 32)
 
 
@@ -378,4 +383,3 @@ def live_paths(experiment: Experiment) -> dict[str, float]:
                 path = f"training.{name}.{entry.name}"
                 found[path] = float(value_at(experiment, path))
     return found
-

@@ -1,6 +1,7 @@
 """Every sentence that a person reads passes through here, so that it can appear in that person's language.
 
-`_("...")` translates now, `N_("...")` only marks a text that is translated when it is shown (labels declared at import).
+`_("...")` translates now, `N_("...")` only marks a text that is translated when it is shown (labels declared at
+import).
 """
 
 from __future__ import annotations

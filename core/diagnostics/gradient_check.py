@@ -1,8 +1,8 @@
 """Does backpropagation compute the slope of the loss? Nudge each number, see how the loss answers, and compare.
 
-Central differences in float64: dL/dw = (L(w + h) - L(w - h)) / 2h with h = 1e-5, error ||n - a|| / (||n|| + ||a||). Where an
-activation has a kink and a nudge carries a value across it, the difference quotient is of no use: such numbers are skipped and
-counted.
+Central differences in float64: dL/dw = (L(w + h) - L(w - h)) / 2h with h = 1e-5, error ||n - a|| / (||n|| + ||a||).
+Where an activation has a kink and a nudge carries a value across it, the difference quotient is of no use: such numbers
+are skipped and counted.
 """
 
 from __future__ import annotations

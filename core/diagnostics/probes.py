@@ -1,9 +1,10 @@
-"""Probes read the values of a layer in one pass and report a few numbers: the range of the activations, the norm of the gradient.
+"""Probes read the values of a layer in one pass and report a few numbers: the range of the activations, the norm of the
+gradient.
 
-Every probe is a kernel that only reads, so a run with probes is bit for bit the run without them. Sums are kept in float64:
-squares of gradients as small as 1e-25 vanish in float32, and those are the ones worth seeing. Minimum and maximum are taken of
-the numbers' bits, as integers that sort like the floats: a compiler turns that into vector instructions, which it must not do
-with floats, where a NaN has to be noticed.
+Every probe is a kernel that only reads, so a run with probes is bit for bit the run without them. Sums are kept in
+float64: squares of gradients as small as 1e-25 vanish in float32, and those are the ones worth seeing. Minimum and
+maximum are taken of the numbers' bits, as integers that sort like the floats: a compiler turns that into vector
+instructions, which it must not do with floats, where a NaN has to be noticed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 
 import numpy as np
 
-from ..engine.kernel import device, kernel, intrinsic
+from ..engine.kernel import device, intrinsic, kernel
 from ..engine.layout import CLIPPED_GRADIENT_NORM, GRADIENT_NORM, ROWS
 from ..engine.memory import block
 
@@ -33,7 +34,6 @@ ACTIVATION_COLUMNS = (
 GRADIENT_COLUMNS = ("gradient.rms", "gradient.norm", "gradient.min", "gradient.max", "gradient.zero_fraction")
 WEIGHT_COLUMNS = ("weight_gradient.norm", "weight.norm", "update_ratio")
 LAYER_COLUMNS = ACTIVATION_COLUMNS + GRADIENT_COLUMNS + WEIGHT_COLUMNS
-
 
 
 @kernel
@@ -127,7 +127,9 @@ def apply_update(row, arena, data, context, hyper, statistics):  # type: ignore[
 
 @kernel
 def apply_and_measure_update(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
-    """w = w - update, with the norm of w before and the ratio of the norms of update and w. Row: w, update, count, column."""
+    """w = w - update, with the norm of w before and the ratio of the norms of update and w. Row: w, update, count,
+    column.
+    """
     w, u = block(arena, row[1], row[3]), block(arena, row[2], row[3])
     weight, update = 0.0, 0.0
     for i in range(w.size):
@@ -160,7 +162,7 @@ def extremes(a):  # type: ignore[no-untyped-def]
         most = place if place > most else most
         zeros += one if a[i] == nothing else nothing
     low, high = np.float64(from_sortable_bits(least)), np.float64(from_sortable_bits(most))
-    strange = 0
+    strange = np.int64(0)
     # A NaN sorts beyond infinity, on the side of its sign bit: the extremes alone tell whether there is one.
     if not (math.isfinite(low) and math.isfinite(high)):
         infinite = magnitude_bits(a.dtype.type(np.inf))

@@ -1,4 +1,6 @@
-"""Matrix products: BLAS for matrices of some size, a plain loop for tiny ones, where calling BLAS costs more than it saves."""
+"""Matrix products: BLAS for matrices of some size, a plain loop for tiny ones, where calling BLAS costs more than it
+saves.
+"""
 
 from __future__ import annotations
 

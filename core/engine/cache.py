@@ -1,8 +1,8 @@
 """Machine code is kept on disk between starts, in a folder named after the sources it was made from.
 
 Numba's own cache looks only at the file of the compiled function: an edit in a function that it calls, in another file,
-would go unnoticed and old code would run (reproduced: 6.0 instead of 15.0). A folder name that is a hash of all sources of
-the core cannot be stale, and works where the program is installed read-only.
+would go unnoticed and old code would run (reproduced: 6.0 instead of 15.0). A folder name that is a hash of all sources
+of the core cannot be stale, and works where the program is installed read-only.
 """
 
 from __future__ import annotations

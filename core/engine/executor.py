@@ -1,7 +1,7 @@
 """The compiled loop that runs a program: for every step, for every row of the table, call the row's kernel.
 
-This is the only place where a network runs. It holds no interpreter lock, so a window keeps painting while it works, and it
-never compiles for a new network: a network is only another table.
+This is the only place where a network runs. It holds no interpreter lock, so a window keeps painting while it works,
+and it never compiles for a new network: a network is only another table.
 """
 
 from __future__ import annotations
@@ -44,9 +44,7 @@ def execute(  # type: ignore[no-untyped-def]
         context[0] = first_step + i
         line = statistics_at + i * line_bytes
         for r in range(first_row, last_row):
-            call_kernel(
-                addresses[table[r, 0]], table_at + r * row_bytes, arena_at, data_at, context_at, hyper_at, line
-            )
+            call_kernel(addresses[table[r, 0]], table_at + r * row_bytes, arena_at, data_at, context_at, hyper_at, line)
 
 
 class Machine:
@@ -105,4 +103,3 @@ class Machine:
             first_row,
             last_row,
         )
-

@@ -1,8 +1,8 @@
 """A program is an experiment compiled to a table: one row an operation, with offsets into one flat array.
 
-`compile_program` asks every layer to write its operations through a `Builder`. Forward rows come in data order; each layer's
-backward rows are kept as a group, and the groups are laid down back to front. What the window calls "one operation" is a
-range of rows that belong together: the matrix product and the probe that looks at its result.
+`compile_program` asks every layer to write its operations through a `Builder`. Forward rows come in data order; each
+layer's backward rows are kept as a group, and the groups are laid down back to front. What the window calls "one
+operation" is a range of rows that belong together: the matrix product and the probe that looks at its result.
 
 The arena: parameters, optimizer slots (both kept by checkpoints), gradients, updates, values and their gradients.
 """
@@ -176,7 +176,8 @@ class Builder:
         self._slots = {name: self._reserve(self.parameter_count) for name in self.experiment.training.optimizer.slots}
         self.kept = self._size
         self.gradients = self._reserve(self.parameter_count)
-        # One parameter array is updated after the other, so that its update is still in the cache when it is subtracted.
+        # One parameter array is updated after the other, so that its update is still in the cache when it is
+        # subtracted.
         self.update_at = self._reserve(max((p.count for _, p, _ in places), default=0))
         self.tensors = tuple(Tensor(path, p, at, self.gradients + at, self.update_at) for path, p, at in places)
 
@@ -211,8 +212,8 @@ class Builder:
     def gradient_of(self, wire: Wire) -> int:
         """Where the current layer writes its share of the gradient of `wire`.
 
-        The first to ask writes in place; every further reader of the same wire (a skip connection) gets room of its own,
-        and the shares are added before the gradient is used.
+        The first to ask writes in place; every further reader of the same wire (a skip connection) gets room of its
+        own, and the shares are added before the gradient is used.
         """
         readers = self._readers.get(wire.at, 0)
         self._readers[wire.at] = readers + 1

@@ -1,11 +1,13 @@
-"""Random numbers that depend only on what they are for: the same draw for the same place, in every lane and in any order.
+"""Random numbers that depend only on what they are for: the same draw for the same place, in every lane and in any
+order.
 
-A number is a function of a key and a counter, nothing is remembered between draws. The key is a hash of (seed, purpose, place),
-so a weight matrix, the order of an epoch or the noise of a data set can be drawn again alone, at any time. That makes lanes
-comparable, and going back in time exact.
+A number is a function of a key and a counter, nothing is remembered between draws. The key is a hash of (seed, purpose,
+place), so a weight matrix, the order of an epoch or the noise of a data set can be drawn again alone, at any time. That
+makes lanes comparable, and going back in time exact.
 
-The function is SplitMix64 (Steele, Lea & Flood, "Fast splittable pseudorandom number generators", 2014): a Weyl sequence
-sent through a 64-bit mixer. The same formula stands here twice, for NumPy and for kernels; a test compares them.
+The function is SplitMix64 (Steele, Lea & Flood, "Fast splittable pseudorandom number generators", 2014): a Weyl
+sequence sent through a 64-bit mixer. The same formula stands here twice, for NumPy and for kernels; a test compares
+them.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ def uniform(stream: int, count: int, first: int = 0) -> NDArray[np.float64]:
 
 
 def normal(stream: int, count: int, first: int = 0) -> NDArray[np.float64]:
-    """Standard normal numbers, as the quantiles of `uniform`: both come from the same draws, one grows with the other."""
+    """Standard normal numbers, as the quantiles of `uniform`: both come from the same draws, one grows with the
+    other.
+    """
     from scipy.special import ndtri
 
     return np.asarray(ndtri(uniform(stream, count, first)))

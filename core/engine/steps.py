@@ -1,4 +1,6 @@
-"""The first operation of every step: choose the minibatch and lay its samples and targets where the network expects them."""
+"""The first operation of every step: choose the minibatch and lay its samples and targets where the network expects
+them.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ def gather(row, arena, data, context):  # type: ignore[no-untyped-def]
 
 @kernel
 def draw_minibatch(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
-    """Minibatch number STEP of an endless walk through the samples, epoch after epoch; the last of an epoch may be shorter.
+    """Minibatch number STEP of an endless walk through the samples, epoch after epoch; the last of an epoch may be
+    shorter.
 
     The order of an epoch is a function of the key and the epoch alone, so any step can be computed again by itself.
     Row: inputs, targets in the arena, inputs a sample, targets a sample.

@@ -1,7 +1,7 @@
 """From gradients to new weights: a chain of steps, each of which changes what will be subtracted from the weights.
 
-Clipping, weight decay and the optimizers all have this one form: for one parameter array after the other, the gradient comes in,
-an update goes out, and at the end `w = w - update`.
+Clipping, weight decay and the optimizers all have this one form: for one parameter array after the other, the gradient
+comes in, an update goes out, and at the end `w = w - update`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class GradientStep(Kind, frozen=True, kw_only=True):
         raise NotImplementedError
 
     def emit(self, build: Builder, tensor: Tensor) -> None:
-        """Write the operations for one parameter array: read `tensor.gradient`, write `tensor.update`; see `Builder.slot`."""
+        """Write the operations for one parameter array: read `tensor.gradient`, write `tensor.update`; see
+        `Builder.slot`.
+        """
         raise NotImplementedError
 
 

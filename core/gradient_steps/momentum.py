@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 @Optimizer.registry.add("momentum")
 class Momentum(Optimizer, frozen=True, kw_only=True, tag="momentum"):
-    """Gradient descent with a running sum of past gradients; in the long run it multiplies the step by 1 / (1 - momentum)."""
+    """Gradient descent with a running sum of past gradients; in the long run it multiplies the step by 1 / (1 -
+    momentum).
+    """
 
     label: ClassVar[str] = N_("Momentum")
     slots: ClassVar[tuple[str, ...]] = ("velocity",)

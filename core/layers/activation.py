@@ -21,7 +21,9 @@ class ActivationLayer(Layer, frozen=True, kw_only=True, tag="activation"):
     label: ClassVar[str] = N_("Activation")
     main_fields: ClassVar[tuple[str, ...]] = ("function",)
 
-    function: Annotated[str, about(N_("function"), N_("What every number is sent through."), choices=ACTIVATIONS)] = "relu"
+    function: Annotated[str, about(N_("function"), N_("What every number is sent through."), choices=ACTIVATIONS)] = (
+        "relu"
+    )
     slope: Annotated[
         float,
         about(

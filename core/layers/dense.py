@@ -26,7 +26,9 @@ class Dense(Layer, frozen=True, kw_only=True, tag="dense"):
     label: ClassVar[str] = N_("Dense")
     main_fields: ClassVar[tuple[str, ...]] = ("units", "init")
 
-    units: Annotated[int, about(N_("units"), N_("How many numbers the layer puts out."), minimum=1, maximum=4096, scale="log")]
+    units: Annotated[
+        int, about(N_("units"), N_("How many numbers the layer puts out."), minimum=1, maximum=4096, scale="log")
+    ]
     bias: Annotated[bool, about(N_("bias"), N_("Add a learned number to every output; starts at zero."))] = True
     init: Annotated[Initializer, about(N_("init"), N_("How the weights are drawn before training."))] = GlorotNormal()
 
@@ -54,7 +56,10 @@ class Dense(Layer, frozen=True, kw_only=True, tag="dense"):
         return y
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
-        return signal.through_weights(math.prod(given), self.units, self.init.standard_deviation(math.prod(given), self.units))
+        if not self.init.random:
+            raise NotImplementedError("mean-field theory is about random weights")
+        n = math.prod(given)
+        return signal.through_weights(n, self.units, self.init.standard_deviation(n, self.units))
 
 
 @kernel

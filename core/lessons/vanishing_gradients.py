@@ -1,4 +1,6 @@
-"""Vanishing gradients: twelve sigmoid layers pass on a quarter of the gradient each, and the first layers never learn."""
+"""Vanishing gradients: twelve sigmoid layers pass on a quarter of the gradient each, and the first layers never
+learn.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def _experiment(name: str, function: str, init: Initializer) -> Experiment:
 
 
 def gradient_factor(run: Run) -> float:
-    """Geometric mean, over hidden layers 2 to 11, of the gradient norm of a layer by that of the layer after it, at step 0."""
+    """Geometric mean, over hidden layers 2 to 11, of the gradient norm of a layer by that of the layer after it, at
+    step 0.
+    """
     norms = run.record.view().at("gradient.norm", 0)[1 : 2 * DEPTH : 2]
     return float(np.exp(np.mean(np.log(norms[1:-1] / norms[2:]))))
 
@@ -64,9 +68,18 @@ LESSONS.add("vanishing-gradients")(
         name="vanishing-gradients",
         label=N_("Vanishing gradients"),
         sentences=(
-            N_("Watch the gradients: each of the twelve sigmoid layers passes on less than a quarter of what reaches it, as theory predicts."),
-            N_("The first layers get a ten-millionth of the gradient of the last, their weights stand still, and the loss stays at guessing."),
-            N_("Add lane B, the same network with ReLU and He weights, from the same draws: the gradient arrives at full size, and it learns."),
+            N_(
+                "Watch the gradients: each of the twelve sigmoid layers passes on less than a quarter of what "
+                "reaches it, as theory predicts."
+            ),
+            N_(
+                "The first layers get a ten-millionth of the gradient of the last, their weights stand "
+                "still, and the loss stays at guessing."
+            ),
+            N_(
+                "Add lane B, the same network with ReLU and He weights, from the same draws: "
+                "the gradient arrives at full size, and it learns."
+            ),
         ),
         lanes=(
             _experiment("Vanishing gradients", "sigmoid", GlorotNormal()),
@@ -74,7 +87,12 @@ LESSONS.add("vanishing-gradients")(
         ),
         steps=STEPS,
         claims=(
-            Claim(N_("A: gradient of a layer by that of the next, theory 0.236"), lambda r: gradient_factor(r[0]), THEORY * 0.85, THEORY * 1.15),
+            Claim(
+                N_("A: gradient of a layer by that of the next, theory 0.236"),
+                lambda r: gradient_factor(r[0]),
+                THEORY * 0.85,
+                THEORY * 1.15,
+            ),
             Claim(N_("A: gradient of the first layer by that of the last"), _first_by_last, 0.0, 1e-6),
             Claim(N_("A: validation loss minus ln 10, guessing, after 400 steps"), _loss_above_chance, 0.0, 0.05),
             Claim(N_("B: gradient of a layer by that of the next"), lambda r: gradient_factor(r[1]), 0.8, 1.25),

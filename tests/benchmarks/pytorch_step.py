@@ -1,4 +1,5 @@
-"""One training step in PyTorch eager, with hooks that measure per layer what Layerscope measures; prints steps per second.
+"""One training step in PyTorch eager, with hooks that measure per layer what Layerscope measures; prints steps per
+second.
 
 Run by `test_speed.py` in a Python that has PyTorch: pytorch_step.py DEPTH WIDTH BATCH THREADS SECONDS
 """

@@ -1,7 +1,8 @@
-"""Speed as ratios, both sides measured in one run: against PyTorch eager with the same statistics, and recording on against off.
+"""Speed as ratios, both sides measured in one run: against PyTorch eager with the same statistics, and recording on
+against off.
 
-    make benchmark                                  what needs no PyTorch
-    LAYERSCOPE_TORCH_PYTHON=path/to/python make benchmark      with a Python that has PyTorch
+make benchmark                                  what needs no PyTorch
+LAYERSCOPE_TORCH_PYTHON=path/to/python make benchmark      with a Python that has PyTorch
 """
 
 import json
@@ -24,7 +25,9 @@ CASES = {"20x100": (20, 100, 64, 5.0), "6x8": (6, 8, 32, 60.0)}
 
 def network(depth, width, batch):
     hidden = [part for _ in range(depth) for part in (dense(width, "he_normal"), act("relu"))]
-    return experiment(*hidden, dense(10), batch_size=batch, optimizer={"kind": "sgd", "learning_rate": 0.01}, epochs=10**6)
+    return experiment(
+        *hidden, dense(10), batch_size=batch, optimizer={"kind": "sgd", "learning_rate": 0.01}, epochs=10**6
+    )
 
 
 def steps_per_second(run: Run, seconds: float) -> float:
@@ -52,7 +55,9 @@ def test_recording_costs_at_most_a_quarter(name, capsys):
     pairs = [(steps_per_second(on, 0.7), steps_per_second(off, 0.7)) for _ in range(5)]
     recording, bare = max(p[0] for p in pairs), max(p[1] for p in pairs)
     with capsys.disabled():
-        print(f"\n{name}: {recording:,.0f} steps/s recording, {bare:,.0f} without: +{bare / recording - 1:.1%}; {load()}")
+        print(
+            f"\n{name}: {recording:,.0f} steps/s recording, {bare:,.0f} without: +{bare / recording - 1:.1%}; {load()}"
+        )
     assert bare / recording <= 1.25
 
 

@@ -21,7 +21,9 @@ def file(tmp_path):
 
 
 def complaint(capsys, *words) -> str:
-    """What the command says on standard error when it refuses; exactly one line, exit code 2, nothing on standard output."""
+    """What the command says on standard error when it refuses; exactly one line, exit code 2, nothing on standard
+    output.
+    """
     try:
         code = cli.main(list(words))
     except SystemExit as stop:
@@ -77,7 +79,13 @@ def test_a_trace_lets_plain_numpy_repeat_the_run(tmp_path):
     path = tmp_path / "e.json"
     path.write_bytes(
         to_json(
-            experiment(dense(12), act("tanh"), dense(10), precision="float64", optimizer={"kind": "momentum", "learning_rate": 0.1})
+            experiment(
+                dense(12),
+                act("tanh"),
+                dense(10),
+                precision="float64",
+                optimizer={"kind": "momentum", "learning_rate": 0.1},
+            )
         )
     )
     assert cli.main(["run", str(path), "--steps", "120", "--trace", "--out", str(tmp_path / "out")]) == 0
@@ -111,7 +119,12 @@ def test_a_trace_lets_plain_numpy_repeat_the_run(tmp_path):
 
 
 def test_figures_of_a_file_and_of_a_folder(file, tmp_path):
-    assert cli.main(["figure", file, "gradients", "signal", "--step", "20", "--format", "svg", "--out", str(tmp_path / "f")]) == 0
+    assert (
+        cli.main(
+            ["figure", file, "gradients", "signal", "--step", "20", "--format", "svg", "--out", str(tmp_path / "f")]
+        )
+        == 0
+    )
     assert {p.name for p in (tmp_path / "f").iterdir()} == {"gradients.svg", "signal.svg"}
     assert cli.main(["run", file, "--steps", "30", "--out", str(tmp_path / "run")]) == 0
     words = ["--step", "20", "--format", "svg", "--out", str(tmp_path / "g")]
@@ -124,7 +137,9 @@ def test_the_same_figure_again_byte_for_byte(file, tmp_path):
     for name in ("a", "b"):
         cli.main(["figure", file, "gradients", "--step", "10", "--format", "pdf,png", "--out", str(tmp_path / name)])
     for form in ("pdf", "png"):
-        assert (tmp_path / "a" / f"gradients.{form}").read_bytes() == (tmp_path / "b" / f"gradients.{form}").read_bytes()
+        assert (tmp_path / "a" / f"gradients.{form}").read_bytes() == (
+            tmp_path / "b" / f"gradients.{form}"
+        ).read_bytes()
 
 
 def test_check_shows_shapes_theory_and_the_gradient_check(file, capsys):
@@ -152,7 +167,9 @@ def test_a_window_is_opened_with_the_file(file):
 
 
 def test_installed_command_runs():
-    answer = subprocess.run([sys.executable, "-m", "layerscope", "--version"], capture_output=True, text=True, check=True)
+    answer = subprocess.run(
+        [sys.executable, "-m", "layerscope", "--version"], capture_output=True, text=True, check=True
+    )
     assert answer.stdout.startswith("layerscope ")
 
 
@@ -177,7 +194,10 @@ def changed(file, **parts) -> str:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"network__0": {"kind": "conv2d", "filters": 3}}, ["network.0.kind", "conv2d", "not a known kind", "dense", "activation"]),
+        (
+            {"network__0": {"kind": "conv2d", "filters": 3}},
+            ["network.0.kind", "conv2d", "not a known kind", "dense", "activation"],
+        ),
         ({"network__0": {"kind": "dense", "uints": 3}}, ["network.0.uints", "unknown key", '"units"']),
         ({"network__0": {"kind": "dense", "units": -3}}, ["network.0.units", "-3", "1", "4096"]),
         ({"network__2": {"kind": "dense", "units": 7}}, ["loss", "7", "10"]),

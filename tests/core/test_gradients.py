@@ -1,10 +1,13 @@
-"""Backpropagation is checked against central differences for everything in the registries, and the check is shown to work."""
+"""Backpropagation is checked against central differences for everything in the registries, and the check is shown to
+work.
+"""
 
 import dataclasses
 import math
 
 import numpy as np
 import pytest
+from experiments import act, dense
 
 from layerscope.core import activations, losses
 from layerscope.core.activations import ACTIVATIONS
@@ -19,7 +22,6 @@ from layerscope.core.initializers import Initializer
 from layerscope.core.layers import dense as dense_module
 from layerscope.core.layers.base import Layer
 from layerscope.core.losses import Loss
-from experiments import act, dense
 
 pytestmark = pytest.mark.gradcheck
 
@@ -30,7 +32,10 @@ LAYER_SAMPLES = {
     + [[dense(9), act("leaky_relu", slope=0.3)], [dense(9), act("elu", alpha=0.4)], [act("tanh"), dense(9)]],
 }
 LOSS_SAMPLES = {
-    "softmax_cross_entropy": [{"kind": "softmax_cross_entropy"}, {"kind": "softmax_cross_entropy", "label_smoothing": 0.2}],
+    "softmax_cross_entropy": [
+        {"kind": "softmax_cross_entropy"},
+        {"kind": "softmax_cross_entropy", "label_smoothing": 0.2},
+    ],
     "mse": [{"kind": "mse"}],
 }
 
@@ -74,7 +79,7 @@ def test_two_layers_of_every_function_at_several_points(function, seed):
     assert errors(net([dense(8), act(function), dense(6), act(function)]), seed) <= TOLERANCE
 
 
-@pytest.mark.parametrize("init", [n for n in Initializer.registry.names()])
+@pytest.mark.parametrize("init", Initializer.registry.names())
 def test_every_initializer(init):
     assert errors(net([dense(8, init), act("tanh")])) <= TOLERANCE
 
@@ -154,7 +159,11 @@ def not_divided_by_the_batch(row, arena, data, context, hyper, statistics):
 @kernel
 def half_the_slope(row, arena, data, context, hyper, statistics):
     rows, width = context[ROWS], row[4]
-    y, dy, t = matrix(arena, row[1], rows, width), matrix(arena, row[2], rows, width), matrix(arena, row[3], rows, width)
+    y, dy, t = (
+        matrix(arena, row[1], rows, width),
+        matrix(arena, row[2], rows, width),
+        matrix(arena, row[3], rows, width),
+    )
     for i in range(rows):
         for j in range(width):
             dy[i, j] = (y[i, j] - t[i, j]) / (rows * width)
@@ -174,7 +183,9 @@ SABOTAGE = [
 @pytest.mark.parametrize(("module", "name", "fault"), SABOTAGE, ids=[f"{n}-{f.__name__}" for _, n, f in SABOTAGE])
 def test_a_sabotaged_backward_is_found(module, name, fault, monkeypatch):
     loss = {"kind": "mse"} if name == "squared_error_backward" else None
-    sound = net([dense(10), act("tanh"), dense(10)], loss)  # square, so that a missing transpose does not show in the shape
+    sound = net(
+        [dense(10), act("tanh"), dense(10)], loss
+    )  # square, so that a missing transpose does not show in the shape
     assert errors_are_fine(sound)
     monkeypatch.setattr(module, name, fault)
     assert not errors_are_fine(sound)
@@ -183,7 +194,9 @@ def test_a_sabotaged_backward_is_found(module, name, fault, monkeypatch):
 def test_every_backward_kernel_is_sabotaged():
     from layerscope.core.engine.kernel import KERNELS
 
-    backward = {k.rsplit(".", 1)[1] for k in KERNELS if k.startswith("layerscope.") and k.endswith(("_backward", "_gradient"))}
+    backward = {
+        k.rsplit(".", 1)[1] for k in KERNELS if k.startswith("layerscope.") and k.endswith(("_backward", "_gradient"))
+    }
     known = {name for _, name, _ in SABOTAGE} | {a.backward.__name__ for a in ACTIVATIONS}
     probes = {"measure_gradient", "measure_parameter_gradient"}
     assert backward - probes == known

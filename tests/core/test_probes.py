@@ -1,4 +1,6 @@
-"""What the probes report is what NumPy computes from the same values, in both precisions, with and without strange numbers."""
+"""What the probes report is what NumPy computes from the same values, in both precisions, with and without strange
+numbers.
+"""
 
 import numpy as np
 import pytest
@@ -48,11 +50,15 @@ def test_every_column_is_what_numpy_says(function, precision):
         expected = {"rms": np.sqrt(np.mean(g * g)), "norm": np.linalg.norm(g), "min": g.min(), "max": g.max()}
         for name, value in {**expected, "zero_fraction": np.mean(g == 0)}.items():
             assert view.at(f"gradient.{name}", 0)[index] == pytest.approx(value, rel=1e-9), name
-        np.testing.assert_allclose(detail.percentiles[:, index], np.percentile(a.astype(np.float64), PERCENTILES), rtol=1e-6)
+        np.testing.assert_allclose(
+            detail.percentiles[:, index], np.percentile(a.astype(np.float64), PERCENTILES), rtol=1e-6
+        )
     squares = sum(float(np.sum(run.gradient(t).astype(np.float64) ** 2)) for t in run.program.tensors)
     assert view.at("gradient_norm", 0) == pytest.approx(np.sqrt(squares), rel=1e-9)
     weight = next(t for t in run.program.tensors if t.name == "0.weight")
-    assert view.at("weight_gradient.norm", 0)[0] == pytest.approx(np.linalg.norm(run.gradient(weight).astype(float)), rel=1e-6)
+    assert view.at("weight_gradient.norm", 0)[0] == pytest.approx(
+        np.linalg.norm(run.gradient(weight).astype(float)), rel=1e-6
+    )
     assert view.at("weight.norm", 0)[0] == pytest.approx(np.linalg.norm(run.parameter(weight).astype(float)), rel=1e-6)
     assert np.isnan(view.at("update_ratio", 0)[1])
 
@@ -63,13 +69,18 @@ def test_update_ratio_is_the_size_of_the_step_by_the_size_of_the_weights():
     run.advance(1)
     after = run.parameters()["0.weight"]
     view: RecordView = run.record.view()
-    assert view.at("update_ratio", 0)[0] == pytest.approx(np.linalg.norm(after - before) / np.linalg.norm(before), rel=1e-9)
+    assert view.at("update_ratio", 0)[0] == pytest.approx(
+        np.linalg.norm(after - before) / np.linalg.norm(before), rel=1e-9
+    )
 
 
 def test_hardly_different_values_keep_their_spread():
     # mean 1000, std 1e-3 in float32: the difference of two sums of squares would be nothing but rounding
     x = (1000 + 2e-3 * np.random.default_rng(1).normal(size=(50, 20))).astype(np.float32)
-    run = Run(experiment(act("identity"), dense(2), batch_size=50, shuffle=False), table_data(x.astype(float), np.arange(50) % 2, 2))
+    run = Run(
+        experiment(act("identity"), dense(2), batch_size=50, shuffle=False),
+        table_data(x.astype(float), np.arange(50) % 2, 2),
+    )
     line, _ = run.look()
     assert run.record.view(0, line).at("activation.std", 0)[0] == pytest.approx(x.astype(np.float64).std(), rel=1e-6)
 

@@ -120,11 +120,23 @@ def test_names_of_the_contract(tmp_path):
         shapes = {name: file[name].shape for name in file.files}
     for name in ("steps", "loss", "accuracy", "learning_rate", "gradient_norm", "clipped_gradient_norm"):
         assert shapes[name] == (20,)
-    for name in (
-        "activation.min activation.max activation.mean activation.std activation.rms activation.zero_fraction "
-        "activation.saturated_fraction activation.nonfinite_fraction gradient.rms gradient.norm gradient.min gradient.max "
-        "weight_gradient.norm weight.norm update_ratio"
-    ).split():
+    for name in [
+        "activation.min",
+        "activation.max",
+        "activation.mean",
+        "activation.std",
+        "activation.rms",
+        "activation.zero_fraction",
+        "activation.saturated_fraction",
+        "activation.nonfinite_fraction",
+        "gradient.rms",
+        "gradient.norm",
+        "gradient.min",
+        "gradient.max",
+        "weight_gradient.norm",
+        "weight.norm",
+        "update_ratio",
+    ]:
         assert shapes[name] == (20, 3)
     for name in ("p01", "p05", "p25", "p50", "p75", "p95", "p99"):
         assert shapes[f"activation.{name}"] == (*shapes["detail_steps"], 3)

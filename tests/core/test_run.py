@@ -1,4 +1,6 @@
-"""A run is the same bit for bit however one walks through it: at once, in pieces, operation by operation, back and forth."""
+"""A run is the same bit for bit however one walks through it: at once, in pieces, operation by operation, back and
+forth.
+"""
 
 import hashlib
 import subprocess
@@ -59,7 +61,9 @@ def test_looking_changes_nothing(at_once):
         line, detail = run.look()
         run.advance(min(13, STEPS - run.step))
         assert detail.percentiles.shape == (7, 5)
-        np.testing.assert_array_equal(line, run.record.view().block[run.step - 13 if run.step % 13 == 0 else -(STEPS % 13)])
+        np.testing.assert_array_equal(
+            line, run.record.view().block[run.step - 13 if run.step % 13 == 0 else -(STEPS % 13)]
+        )
     assert fingerprint(run) == fingerprint(at_once)
 
 
@@ -103,8 +107,6 @@ def test_recording_changes_no_bit(at_once):
     run.advance(STEPS)
     np.testing.assert_array_equal(run.machine.kept, at_once.machine.kept)
     np.testing.assert_array_equal(run.record.view().values("loss"), at_once.record.view().values("loss"))
-
-
 
 
 @pytest.mark.determinism
@@ -237,7 +239,9 @@ def test_evaluation_is_the_mean_over_all_samples():
     run.advance(30)
     whole, hits = run.evaluate(run.data.x_validation, run.data.t_validation)
     parameters = {k: v.astype(np.float64) for k, v in run.parameters().items()}
-    h = np.tanh(run.data.x_validation.reshape(len(run.data.x_validation), -1) @ parameters["0.weight"] + parameters["0.bias"])
+    h = np.tanh(
+        run.data.x_validation.reshape(len(run.data.x_validation), -1) @ parameters["0.weight"] + parameters["0.bias"]
+    )
     h = np.maximum(h @ parameters["2.weight"] + parameters["2.bias"], 0)
     z = h @ parameters["4.weight"] + parameters["4.bias"]
     z -= z.max(axis=1, keepdims=True)

@@ -1,9 +1,12 @@
-"""Make `torch_mlp.npz`: what PyTorch computes for small networks with every activation and loss, and ten training steps.
+"""Make `torch_mlp.npz`: what PyTorch computes for small networks with every activation and loss, and ten training
+steps.
 
-Run it with PyTorch 2.x installed; the tests only read the file. Everything is float64. For each case the file holds the data,
-the initial parameters, the loss, all gradients, and the parameters after ten steps of SGD and of momentum on the full batch.
+Run it with PyTorch 2.x installed; the tests only read the file. Everything is float64. For each case the file holds the
+data, the initial parameters, the loss, all gradients, and the parameters after ten steps of SGD and of momentum on the
+full batch.
 """
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +40,7 @@ def main():
     x = draw.normal(size=(SAMPLES, SIZES[0]))
     y = np.arange(SAMPLES) % SIZES[-1]
     start = []
-    for n, m in zip(SIZES[:-1], SIZES[1:], strict=True):
+    for n, m in pairwise(SIZES):
         start += [draw.normal(size=(n, m)) * 0.8, draw.normal(size=m) * 0.3]
     content = {"x": x, "y": y}
     content |= {f"start.{i}": p for i, p in enumerate(start)}

@@ -1,16 +1,18 @@
-"""The engine computes what PyTorch computes: outputs, loss, every gradient, ten steps of every optimizer it can be compared in."""
+"""The engine computes what PyTorch computes: outputs, loss, every gradient, ten steps of every optimizer it can be
+compared in.
+"""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
+from experiments import act, dense, table_data
 
 from layerscope.core.activations import ACTIVATIONS
 from layerscope.core.experiment import Experiment, build
 from layerscope.core.gradient_steps.base import Optimizer
 from layerscope.core.losses import Loss
 from layerscope.core.run import Run
-from experiments import act, dense, table_data
 
 FILE = Path(__file__).parents[2] / "oracles" / "torch_mlp.npz"
 LOSSES = {
