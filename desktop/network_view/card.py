@@ -1,0 +1,387 @@
+"""A card is one part of the experiment: name, main settings in place, shape, health; all settings on a click.
+
+A card knows nothing of the session. It shows a `Content` and says what a person wants; the network view does it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, Qt, Signal
+from PySide6.QtGui import (
+    QContextMenuEvent,
+    QEnterEvent,
+    QFocusEvent,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QResizeEvent,
+)
+from PySide6.QtWidgets import (
+    QAbstractSpinBox,
+    QFrame,
+    QHBoxLayout,
+    QMenu,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from layerscope.core.text import _
+
+from ..forms import Form, KindForm, capital
+from ..roles import ElidedLabel, RoleLabel, color, tint
+from .card_actions import ActionRow, action_text
+from .content import Content
+from .health import UNKNOWN, Health
+from .health_strip import HealthStrip, health_text
+from .quick import QuickSettings
+
+CORNER = 7.0
+INDENT = 16  # where the title begins
+KEYS = {
+    (Qt.Key.Key_Delete, Qt.KeyboardModifier.NoModifier): "delete",
+    (Qt.Key.Key_Backspace, Qt.KeyboardModifier.NoModifier): "delete",
+    (Qt.Key.Key_D, Qt.KeyboardModifier.ControlModifier): "duplicate",
+    (Qt.Key.Key_Up, Qt.KeyboardModifier.AltModifier): "up",
+    (Qt.Key.Key_Down, Qt.KeyboardModifier.AltModifier): "down",
+    (Qt.Key.Key_Insert, Qt.KeyboardModifier.NoModifier): "add",
+    (Qt.Key.Key_Up, Qt.KeyboardModifier.NoModifier): "previous",
+    (Qt.Key.Key_Down, Qt.KeyboardModifier.NoModifier): "next",
+}
+
+
+class Chevron(QToolButton):
+    """Opens and closes the settings of a card."""
+
+    def __init__(self, parent: QWidget | None = None):
+        super().__init__(parent)
+        self.setCheckable(True)
+        self.setAutoRaise(True)
+        self.setFixedSize(12, 16)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setAccessibleName(_("All settings"))
+        self.setToolTip(_("All settings"))
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(
+            QPen(color("text" if self.underMouse() else "muted"), 1.5, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap)
+        )
+        x, y = 5.0, self.height() / 2
+        if self.isChecked():
+            painter.drawPolyline([QPointF(x - 3.5, y - 1.5), QPointF(x, y + 2), QPointF(x + 3.5, y - 1.5)])
+        else:
+            painter.drawPolyline([QPointF(x - 2, y - 3.5), QPointF(x + 1.5, y), QPointF(x - 2, y + 3.5)])
+
+
+class Dot(QWidget):
+    """Says that lane A has something else here."""
+
+    def __init__(self, parent: QWidget | None = None):
+        super().__init__(parent)
+        self.role = "lane-0"
+        self.setFixedSize(10, 16)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(color(self.role))
+        painter.drawEllipse(QRectF(1.5, 4.5, 7, 7))
+
+
+class Card(QFrame):
+    """See the module's sentence.
+
+    changed    (path in the experiment, plain value, key of the gesture)
+    opened     the card was opened or closed
+    wanted     "delete", "duplicate", "up", "down", "add", "previous", "next", "fix"
+    selected   the person chose this card
+    """
+
+    changed = Signal(str, object, str)
+    wanted = Signal(str)
+    opened = Signal()
+    selected = Signal()
+
+    def __init__(self, content: Content, parent: QWidget | None = None):
+        super().__init__(parent)
+        self.content = content
+        self.is_selected = False
+        self.is_active = False
+        self._ring = False
+        self._pressed: QPoint | None = None
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAttribute(Qt.WidgetAttribute.WA_Hover)
+
+        self.chevron = Chevron()
+        self.chevron.clicked.connect(self._toggle)
+        self.title = ElidedLabel("", "text", 1.0, bold=True)
+        self.dot = Dot()
+        self.parameters = RoleLabel("", "muted", 0.85)
+        self.parameters.setWordWrap(False)
+        self.shape_label = RoleLabel("", "text", 0.92)
+        self.shape_label.setWordWrap(False)
+        top = QHBoxLayout()
+        top.setSpacing(4)
+        top.addWidget(self.chevron)
+        top.addWidget(self.title, 1)
+        self.naming = QuickSettings(bold=True)
+        self.naming.changed.connect(self._changed)
+        top.addWidget(self.naming, 1)
+        top.addWidget(self.dot)
+        top.addWidget(self.parameters)
+        top.addSpacing(4)
+        top.addWidget(self.shape_label)
+
+        self.quick = QuickSettings()
+        self.quick.changed.connect(self._changed)
+        self.quick.refused.connect(self._refused)
+        self.notes = RoleLabel("", "muted", 0.9)
+        self.notes.setWordWrap(False)
+        self.strip = HealthStrip()
+        self._second = QHBoxLayout()
+        self._second.setContentsMargins(INDENT, 0, 0, 0)
+        self._second.setSpacing(6)
+        self._second.addWidget(self.quick)
+        self._second.addWidget(self.notes)
+        self._second.addStretch(1)
+        self._second.addWidget(self.strip, 0, Qt.AlignmentFlag.AlignBottom)
+
+        self.sentence = RoleLabel("", "warning", 0.92)
+        self.sentence.setObjectName("problem")
+        self.sentence.hide()
+        self.fix = QPushButton()
+        self.fix.setProperty("kind", "quiet")
+        self.fix.hide()
+        self.fix.clicked.connect(partial(self.wanted.emit, "fix"))
+
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(8, 5, 9, 6)
+        self._column.setSpacing(2)
+        self._column.addLayout(top)
+        self._column.addLayout(self._second)
+        trouble = QVBoxLayout()
+        trouble.setContentsMargins(INDENT, 0, 0, 0)
+        trouble.setSpacing(4)
+        trouble.addWidget(self.sentence)
+        trouble.addWidget(self.fix, 0, Qt.AlignmentFlag.AlignLeft)
+        self._column.addLayout(trouble)
+        self.form: Any = None
+        self.actions: ActionRow | None = None
+        self.show_content(content)
+
+    # --- what it shows
+
+    def show_content(self, content: Content) -> None:
+        """Show another content in place; what is equal is left alone."""
+        self.content = content
+        self.title.setText(content.title)
+        self.title.setToolTip(content.title)
+        self.parameters.setText(content.parameters)
+        self.parameters.setToolTip(content.parameters_help)
+        self.shape_label.setText(content.shape)
+        self.shape_label.setToolTip(content.shape_help)
+        self.notes.setText(content.notes)
+        self.notes.setVisible(bool(content.notes))
+        self.quick.show_value(content.value, content.quick)
+        self.quick.setVisible(bool(content.quick) and not self.expanded)
+        self.naming.show_value(content.value, (content.naming,) if content.naming else ())
+        self.naming.setVisible(bool(content.naming))
+        self.title.setVisible(not content.naming)
+        self.strip.setVisible(content.is_layer)
+        self.dot.setVisible(bool(content.differs))
+        self.dot.setToolTip(content.differs)
+        self.sentence.setText(capital(content.problem))
+        self.sentence.setVisible(bool(content.problem))
+        self.fix.setVisible(content.fix is not None)
+        self.fix.setText(content.fix.text if content.fix is not None else "")
+        if self.form is not None:
+            self.form.show_value(content.value)
+        self._describe()
+        self.update()
+
+    def _describe(self) -> None:
+        content = self.content
+        self.setAccessibleName(", ".join(part for part in (content.title, content.shape, content.parameters) if part))
+        self.setAccessibleDescription(" ".join(part for part in (content.problem, content.differs) if part))
+
+    def show_health(self, health: Health) -> None:
+        self.strip.show_health(health)
+
+    def show_selected(self, selected: bool) -> None:
+        if selected != self.is_selected:
+            self.is_selected = selected
+            self._show_actions(selected or self.underMouse())
+            self.update()
+
+    def show_active(self, active: bool) -> None:
+        if active != self.is_active:
+            self.is_active = active
+            self.update()
+
+    def show_wire_view(self, wire_view: QWidget) -> None:
+        """Take the view of the wire into this card, below its own lines."""
+        self._column.addWidget(wire_view)
+        wire_view.show()
+
+    def explain(self, path: str, sentence: str) -> None:
+        """Say why the setting at `path` (inside this card) cannot be so."""
+        if self.form is None or not self.form.explain(path, sentence):
+            self._refused(sentence)
+
+    def _refused(self, sentence: str) -> None:
+        shown = sentence or self.content.problem
+        self.sentence.setText(capital(shown))
+        self.sentence.setVisible(bool(shown))
+
+    # --- all settings
+
+    @property
+    def expanded(self) -> bool:
+        return self.form is not None and not self.form.isHidden()
+
+    def expand(self, expanded: bool) -> None:
+        """Show or hide all settings; the form is made when it is first wanted."""
+        if expanded and self.form is None:
+            value, field = self.content.value, self.content.field
+            self.form = KindForm(field, value) if field is not None else Form(value)  # type: ignore[arg-type]
+            self.form.changed.connect(self._changed)
+            self.form.setContentsMargins(4, 6, 0, 4)
+            self._column.insertWidget(2, self.form)
+        if self.form is not None:
+            self.form.setVisible(expanded)
+        self.quick.setVisible(not expanded and bool(self.content.quick))
+        self.chevron.setChecked(expanded)
+        self.opened.emit()
+
+    def tab_stops(self) -> list[QWidget]:
+        """The card and its editors, in the order in which Tab should reach them."""
+        inside = [
+            *self.naming.chips.values(),
+            *self.quick.chips.values(),
+            *(self.form.findChildren(QWidget) if self.form is not None else ()),
+        ]
+        # Not the insides of spin boxes and combo boxes.
+        stops = [w for w in inside if w.focusPolicy() & Qt.FocusPolicy.TabFocus and w.window() is self.window()]
+        return [self, *(w for w in stops if not isinstance(w.parentWidget(), QAbstractSpinBox)), self.fix]
+
+    def _toggle(self) -> None:
+        self.selected.emit()
+        self.expand(not self.expanded)
+
+    def _changed(self, path: str, value: object, gesture: str) -> None:
+        place = f"{self.content.place}.{path}" if path else self.content.place
+        self.changed.emit(place, value, f"{place}#{gesture}" if gesture else "")
+
+    # --- hover, keys, menu
+
+    def _show_actions(self, shown: bool) -> None:
+        if not self.content.is_layer:
+            return
+        if shown and self.actions is None:
+            self.actions = ActionRow(self)
+            self.actions.wanted.connect(self.wanted)
+            self._place_actions()
+        if self.actions is not None:
+            self.actions.setVisible(shown)
+            self.actions.raise_()
+            self.parameters.setVisible(not shown)
+
+    def _place_actions(self) -> None:
+        if self.actions is not None:
+            size = self.actions.sizeHint()
+            right = self.shape_label.geometry().left() - 6 if self.content.shape else self.width() - 10
+            middle = self.chevron.geometry().center().y()
+            self.actions.setGeometry(right - size.width(), middle - size.height() // 2, size.width(), size.height())
+
+    def enterEvent(self, event: QEnterEvent) -> None:
+        super().enterEvent(event)
+        self._show_actions(True)
+        self._place_actions()
+
+    def leaveEvent(self, event: QEvent) -> None:
+        super().leaveEvent(event)
+        self._show_actions(self.is_selected)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._place_actions()
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        super().focusInEvent(event)
+        # A card that has the focus only because the window opened would look chosen.
+        self._ring = event.reason() != Qt.FocusReason.ActiveWindowFocusReason
+        self.update()
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        super().focusOutEvent(event)
+        self.update()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        modifiers = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
+        action = KEYS.get((Qt.Key(event.key()), modifiers))
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self._toggle()
+        elif action in ("previous", "next") or (action is not None and self.content.is_layer):
+            self.wanted.emit(action)
+        else:
+            super().keyPressEvent(event)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        if event.button() == Qt.MouseButton.LeftButton:
+            self._pressed = event.position().toPoint()
+            event.accept()
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        pressed, self._pressed = self._pressed, None
+        if pressed is not None and self.rect().contains(event.position().toPoint()):
+            self._toggle()
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        if not self.content.is_layer:
+            return
+        self.selected.emit()
+        self.context_menu().popup(event.globalPos())
+
+    def context_menu(self) -> QMenu:
+        """The actions of the card by name, with their keys."""
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        for name in ("add", "duplicate", "up", "down", "delete"):
+            text, keys = action_text(name)
+            action = menu.addAction(text)
+            action.setObjectName(name)
+            action.setShortcut(keys)
+            action.setShortcutVisibleInContextMenu(True)
+            action.triggered.connect(partial(self.wanted.emit, name))
+            if name in ("add", "down"):
+                menu.addSeparator()
+        return menu
+
+    def health_text(self) -> str:
+        return health_text(self.strip.health) if self.strip.health != UNKNOWN else ""
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        lit = self.is_active or self.is_selected
+        fill = tint("accent", 0.13 if self.is_active else 0.07) if lit else tint("background", 0.4)
+        pen = QPen(color("border"), 1.0)
+        if self.content.problem:
+            fill = tint("warning", 0.06)
+            pen = QPen(tint("warning", 0.55), 1.2)
+        if self.is_active:
+            pen = QPen(color("accent"), 2.0)
+        elif self.is_selected or (self.hasFocus() and self._ring):
+            pen = QPen(color("accent"), 1.4)
+        inset = pen.widthF() / 2
+        painter.setPen(pen)
+        painter.setBrush(fill)
+        painter.drawRoundedRect(QRectF(self.rect()).adjusted(inset, inset, -inset, -inset), CORNER, CORNER)
