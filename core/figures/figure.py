@@ -33,6 +33,7 @@ class Axis:
     limits   what is shown, in data units; None: fitted to the data
     linear_below   on a symlog axis: numbers smaller than this are drawn linearly
     ticks    (position, text) in place of the usual ones: names of layers
+    whole    only whole numbers are written: steps
     """
 
     label: str
@@ -40,6 +41,7 @@ class Axis:
     limits: tuple[float, float] | None = None
     linear_below: float = 1.0
     ticks: tuple[tuple[float, str], ...] | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,9 @@ def build(scene: Scene, options: LearningCurveOptions) -> Figure:
         return nothing(NAME, title, scene)
     first = min(int(lane.view.steps[0]) for lane in lanes)
     last = max(_last_step(lane) for lane in lanes)
-    x = Axis(_("step"), limits=(float(first), float(max(last, first + 1))))
+    # A little room at both ends, so that the first and the last point are seen whole.
+    room = max(0.012 * (last - first), 0.2)
+    x = Axis(_("step"), limits=(first - room, max(last, first + 1) + room), whole=True)
     moments: list[Mark] = _epochs(lanes, first, last) if options.epochs else []
     if scene.step < last:
         moments.append(Rule(float(scene.step), "accent", across="x", dash="solid"))
@@ -184,9 +186,8 @@ def _training(
     look, curve = cue_of(lane), _curve(lane.view, quantity)
     bins, label = curve.bins, lane_title(lane, scene)
     marks: list[Mark] = []
-    only_points = len(curve.x) < 3
-    if curve.smooth is None:
-        marker = look.marker if only_points else ""
+    if curve.smooth is None or len(curve.x) < 3:
+        marker = look.marker if len(curve.x) < 3 else ""
         marks.append(Line(curve.x, bins.first * factor, look.color, label, look.dash, marker))
     else:
         if options.minibatches and bins.whole:

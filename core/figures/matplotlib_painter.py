@@ -31,13 +31,15 @@ from .export import Preset, clean, columns_of, metadata
 from .figure import Band, Boxes, Figure, Heatmap, Line, Note, Plot, Rule, Span
 from .legend import Entry, legend
 from .palette import BAND, DASHES, FAINT, INNER_BOX, OUTER_BOX, Theme
-from .placement import place_notes, shares
+from .placement import place_notes, place_on_rule, shares
 from .scales import Frame, Frames, clip_marks, color_limits, frames, thinned, ticks, transform
 
 Array = NDArray[np.float64]
 FONT = "DejaVu Sans"  # comes with Matplotlib, and has the symbols of the labels
 MARKERS = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D", "": ""}
 TITLE_SIZE = 1.2  # times the preset's text
+MOST_CELLS = 600  # of a heatmap drawn as vectors
+VECTOR_DPI = 300  # of images inside vector files
 MOST_MARKERS = 60  # more points than this are drawn as a line without markers
 _settings = threading.Lock()  # Matplotlib's settings belong to the whole process
 
@@ -77,7 +79,8 @@ def paint(figures: Sequence[Figure], form: str, preset: Preset, theme: Theme) ->
                 sheet.draw(figure)
             top -= row_height
         memory = io.BytesIO()
-        canvas.savefig(memory, format=form, dpi=preset.dpi, metadata=metadata(figures, form))
+        dpi = preset.dpi if form == "png" else max(preset.dpi, VECTOR_DPI)
+        canvas.savefig(memory, format=form, dpi=dpi, metadata=metadata(figures, form))
         return memory.getvalue()
 
 
@@ -342,7 +345,7 @@ class _Sheet:
         for room in rooms:
             room.left, room.width = x0, x1 - x0
             room.above = self._above(room)
-            over = 1.9 * em + (1.3 * em if room.plot.title else 0.0) + (1.15 * em if room.above else 0.0)
+            over = 1.9 * em + (1.15 * em if room.above else 0.0)
             under = 2.9 * em if room.names_x else 0.7 * em
             used.append((over, under))
         free = max(top - bottom - sum(a + b for a, b in used), len(rooms) * 1.5 * em)
@@ -352,6 +355,9 @@ class _Sheet:
             y -= over + room.height
             room.bottom = y
             y -= under
+            # Now that the size is known: as many numbers as there is room for.
+            counts = room.width / (4.6 * em), room.height / (1.9 * em)
+            room.frames = frames(room.plot, *(int(np.clip(count, 2, 8)) for count in counts))
         return rooms
 
     def _tick_width(self, frame: Frame) -> float:
@@ -433,13 +439,16 @@ class _Sheet:
             y += 1.15 * em
         label_left = self.left + (0.9 * em if self.preset.width > 5 else 0.5 * em)
         right = room.left + room.width
-        label = (_wrapped(plot.y.label, self.preset.text, right - label_left, 1) or [""])[0]
-        self.text(label_left, y, label, "muted")
         if plot.right is not None:
             self.text(right, y, _drawable(plot.right.label), "muted", across="right")
+            right -= _measured(_drawable(plot.right.label), self.preset.text) + em
         if plot.title:
-            title = (_wrapped(plot.title, self.preset.text, right - label_left, 1) or [""])[0]
-            self.text(label_left, y + 1.3 * em, title, weight="bold")
+            title = (_wrapped(plot.title, self.preset.text, right - label_left, 1, "bold") or [""])[0]
+            self.text(label_left, y, title, weight="bold")
+            label_left += _measured(title, self.preset.text, "bold") + 0.8 * em
+        label = _wrapped(plot.y.label, self.preset.text, right - label_left, 1)
+        if label and (label[0] == _drawable(plot.y.label) or not plot.title):
+            self.text(label_left, y, label[0], "muted")
         if room.names_x:
             label = (_wrapped(plot.x.label, self.preset.text, room.width, 1) or [""])[0]
             self.text(room.left + room.width / 2, room.bottom - 2.5 * em, label, "muted", across="center")
@@ -612,30 +621,27 @@ class _Sheet:
         axes.axhline(at, **look)
         if mark.label:
             text = _drawable(mark.label)
-            share = (at - low) / (high - low)
-            above = share * room.height + 1.2 * self.em < room.height
-            x, across = _calmest(room, share, _measured(text, self.preset.text) / room.width)
-            self.text(
-                room.left + x * room.width,
-                room.bottom + share * room.height + (0.3 if above else -0.95) * self.em,
-                text,
-                mark.color if mark.color not in ("grid", "axis") else "muted",
-                across=across,
-            )
+            size = (_measured(text, self.preset.text) / room.width, 1.1 * self.em / room.height)
+            x, y = place_on_rule(room.plot, room.frames, mark, size)
+            color = mark.color if mark.color not in ("grid", "axis") else "muted"
+            self._note(room, x, y, text, color, "center")
 
     def _heatmap(self, axes: Axes, mark: Heatmap, found: Frames) -> None:
         low, high = color_limits(mark)
         places = transform(mark.values, mark.scale)
-        axes.pcolormesh(
-            found.x.places(mark.x_edges),
-            found.y.places(mark.y_edges),
-            np.ma.masked_invalid(places),
-            cmap=mark.colormap,
-            norm=Normalize(*(float(transform(v, mark.scale)) for v in (low, high))),
-            shading="flat",
-            rasterized=mark.values.size > 2000,
-            zorder=1,
-        )
+        x, y = found.x.places(mark.x_edges), found.y.places(mark.y_edges)
+        look: dict[str, Any] = {
+            "cmap": mark.colormap,
+            "norm": Normalize(*(float(transform(v, mark.scale)) for v in (low, high))),
+            "zorder": 1,
+        }
+        if mark.values.size > MOST_CELLS:
+            # An image: thousands of vector cells are slow to show, and viewers draw seams between them.
+            axes.pcolorfast(x, y, np.ma.masked_invalid(places), **look)
+            axes.set_xlim(*found.x.range)
+            axes.set_ylim(*found.y.range)
+        else:
+            axes.pcolormesh(x, y, np.ma.masked_invalid(places), shading="flat", snap=True, **look)
 
     def _notes(self, axes: Axes, notes: Sequence[Note], room: _Room) -> None:
         free = [note for note in notes if note.free]
@@ -715,14 +721,3 @@ def _apart(sorted_places: Array, least: float) -> Array:
         if not kept or place - kept[-1] >= least:
             kept.append(float(place))
     return np.array(kept)
-
-
-def _calmest(room: _Room, share: float, width: float) -> tuple[float, str]:
-    """The end of a level rule at which its label covers least: (share of the width, alignment)."""
-    from .placement import covered
-
-    points, _by_color = covered(room.plot, room.frames)
-    near = points[(points[:, 1] > share + 0.012) & (points[:, 1] < share + 0.12)] if len(points) else points
-    at_right = int((near[:, 0] > 1.0 - width).sum()) if len(near) else 0
-    at_left = int((near[:, 0] < width).sum()) if len(near) else 0
-    return (0.995, "right") if at_right <= at_left else (0.005, "left")

@@ -91,7 +91,7 @@ def build(scene: Scene, options: OverTimeOptions) -> Figure:
     limits = _limits([grid[0] for grid in grids], scale, quantity.unit)
     first = min(int(bins.starts[0]) for _lane, _shown, bins in found)
     end = max(bins.end for _lane, _shown, bins in found)
-    x = Axis(_("step"), limits=(float(first), float(max(end, first + 1))))
+    x = Axis(_("step"), limits=(float(first), float(max(end, first + 1))), whole=True)
     plots = []
     for (lane, shown, bins), grid in zip(found, grids, strict=True):
         values = inverse(_chosen(grid, limits, scale), scale)

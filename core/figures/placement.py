@@ -7,6 +7,7 @@ exports place a note by the same rule whatever their size.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from .scales import Frame, Frames
 
 Array = NDArray[np.float64]
 COLUMNS, ROWS = 17, 19  # of positions that are tried
-CLEAR = 0.012  # share of the axes that stays free around a note
+CLEAR = 0.02  # share of the axes that stays free around a note
 
 
 def shares(values: Array, frame: Frame) -> Array:
@@ -86,6 +87,30 @@ def place_notes(plot: Plot, frames: Frames, sizes: Sequence[tuple[float, float]]
         taken.append((x, y, width, height))
         found.append((x, y))
     return found
+
+
+def place_on_rule(plot: Plot, frames: Frames, rule: Rule, size: tuple[float, float]) -> tuple[float, float]:
+    """Center of a level rule's label: above or below it, at the end or in the middle, where it covers least.
+
+    size   (width, height) of the label as shares of the axes
+    """
+    points, _by_color = covered(replace(plot, marks=tuple(m for m in plot.marks if m is not rule)), frames)
+    at = float(shares(np.array(rule.at), frames.y))
+    half_w, half_h = size[0] / 2, size[1] / 2
+    tried = [
+        (x, y)
+        for y in (at + half_h + CLEAR / 2, at - half_h - CLEAR / 2)
+        for x in (1.0 - half_w - CLEAR / 2, half_w + CLEAR / 2, 0.5, 0.3, 0.7)
+        if y - half_h >= 0.0 and y + half_h <= 1.0
+    ] or [(1.0 - half_w, min(max(at, half_h), 1.0 - half_h))]
+
+    def hidden(center: tuple[float, float]) -> int:
+        if not len(points):
+            return 0
+        away = np.abs(points - center)
+        return int(((away[:, 0] < half_w) & (away[:, 1] < half_h)).sum())
+
+    return min(tried, key=hidden)
 
 
 def _best(

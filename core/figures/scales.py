@@ -47,6 +47,7 @@ class Frame:
     limits: tuple[float, float]
     ticks: tuple[Tick, ...]
     linear_below: float = 1.0
+    whole: bool = False
 
     def places(self, values: ArrayLike) -> Array:
         """Where numbers stand; NaN for those that cannot be drawn on this scale."""
@@ -71,7 +72,9 @@ class Frame:
 
     def zoomed(self, low: float, high: float, count: int = TICKS) -> Frame:
         """The same scale with another range (data units) and its ticks, for panning and zooming."""
-        return replace(self, limits=(low, high), ticks=ticks(low, high, self.scale, self.linear_below, count))
+        return replace(
+            self, limits=(low, high), ticks=ticks(low, high, self.scale, self.linear_below, count, self.whole)
+        )
 
 
 # --- scales
@@ -106,7 +109,9 @@ def inverse(places: ArrayLike, scale: Scale, linear_below: float = 1.0) -> Array
 # --- ticks
 
 
-def ticks(low: float, high: float, scale: Scale, linear_below: float = 1.0, count: int = TICKS) -> tuple[Tick, ...]:
+def ticks(
+    low: float, high: float, scale: Scale, linear_below: float = 1.0, count: int = TICKS, whole: bool = False
+) -> tuple[Tick, ...]:
     """Round numbers from low to high (data units), about `count`, with their texts."""
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         return ()
@@ -114,7 +119,7 @@ def ticks(low: float, high: float, scale: Scale, linear_below: float = 1.0, coun
         return _log_ticks(low, high, count) if low > 0.0 else ()
     if scale == "symlog" and max(abs(low), abs(high)) > 2.0 * linear_below:
         return _symlog_ticks(low, high, linear_below, count)
-    at = _round_numbers(low, high, count)
+    at = _round_numbers(low, high, count, 1.0 if whole else 0.0)
     return _with_texts(at, [float(transform(v, scale, linear_below)) for v in at], linear_texts(at))
 
 
@@ -133,8 +138,8 @@ def round_step(span: float, count: int) -> float:
     return float(next(power * m for m in (1.0, 2.0, 2.5, 5.0, 10.0) if power * m >= rough * (1.0 - 1e-9)))
 
 
-def _round_numbers(low: float, high: float, count: int) -> list[float]:
-    step = round_step(high - low, count)
+def _round_numbers(low: float, high: float, count: int, least_step: float = 0.0) -> list[float]:
+    step = max(round_step(high - low, count), least_step)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [k * step for k in range(first, min(last, first + 50) + 1)]
 
@@ -291,8 +296,8 @@ def fit(
         places = transform([at for at, _ in named], axis.scale, axis.linear_below)
         found = _with_texts([at for at, _ in named], places, [text for _, text in named])
     else:
-        found = ticks(low, high, axis.scale, axis.linear_below, count)
-    return Frame(axis.scale, (low, high), found, axis.linear_below)
+        found = ticks(low, high, axis.scale, axis.linear_below, count, axis.whole)
+    return Frame(axis.scale, (low, high), found, axis.linear_below, axis.whole)
 
 
 def _flat(parts: list[Array]) -> Array:

@@ -54,7 +54,7 @@ Array = NDArray[np.float64]
 NAME, TITLE = "signal", N_("Signal")
 HEALTHY = 1.0  # the span from minus this to this is shaded
 GROUP = 0.74  # of the distance between two layers is taken by the boxes of all lanes
-UNEVEN = 50.0  # how many times the usual range the largest may have before the axis becomes logarithmic
+UNEVEN = 12.0  # how many times larger than the smallest a layer's range may be before the axis becomes logarithmic
 
 
 class SignalOptions(Described, frozen=True, kw_only=True):
@@ -173,10 +173,10 @@ def _scale(found: list[_Read], options: SignalOptions) -> tuple[Scale, float]:
     sizes = sizes[np.isfinite(sizes) & (sizes > 0.0)]
     if options.scale == "linear" or sizes.size == 0:
         return "linear", 1.0
-    largest, usual, smallest = float(sizes.max()), float(np.median(sizes)), float(sizes.min())
-    if options.scale == "auto" and largest < UNEVEN * usual and usual < UNEVEN * smallest:
+    largest, smallest = float(sizes.max()), float(sizes.min())
+    if options.scale == "auto" and largest < UNEVEN * smallest:
         return "linear", 1.0
-    return "symlog", 10.0 ** math.floor(math.log10(max(smallest, 1e-8 * largest, 1e-300)))
+    return "symlog", 10.0 ** round(math.log10(max(smallest, 1e-8 * largest, 1e-300)))
 
 
 def _table(found: list[_Read]) -> dict[str, NDArray[np.generic]]:
