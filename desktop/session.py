@@ -258,7 +258,7 @@ class Session(QObject):
             return
         if before[0] != self.selected_lane:
             self.wire = None
-            self._send(work.Select(self.selected_lane))
+            self._moved = self._send(work.Select(self.selected_lane))
         self.selection_changed.emit()
 
     # --- documents
@@ -368,6 +368,8 @@ class Session(QObject):
     # --- the worker
 
     def _send(self, command: work.Command) -> int:
+        if not isinstance(command, work.SetSpeed):
+            self.exact = False  # until a frame comes that was made after this
         return self.worker.send(command)
 
     def _send_lanes(self, fresh: bool = False) -> None:
