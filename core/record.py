@@ -336,7 +336,7 @@ def _layer_table(view: RecordView) -> bytes:
 def load(path: Path) -> RecordView:
     """Read a `record.npz` back; an InputError when it is none."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             content = {name: file[name] for name in file.files}
         layers, steps = tuple(map(str, content["layers"])), content["steps"]
         columns = len(RUN_COLUMNS) + len(layers) * len(LAYER_COLUMNS)
