@@ -229,22 +229,24 @@ class Run:
         place = self.program.live.get(path)
         if place is None:
             raise KeyError(path)
-        here = self.step
-        self._cut(here)
+        here, begun = self.step, self.row
+        if begun:
+            self.seek(here)  # the step that was begun is done again from its start, all of it with the new value
+        if here < self.record.end:
+            self._cut(here)
         self.record.events = [e for e in self.record.events if e[:2] != (here, path)]
         self.record.events.append((here, path, float(value)))
+        if begun:
+            self.micro(begun)
 
     def _cut(self, step: int) -> None:
-        begun = self.row
-        if step < self.record.end:
-            again = self.record.cut(step)
-            self.checkpoints.cut(step)
-            if again < step:
-                self.row = 0
-                self.machine.kept[:], self.step = self.checkpoints.nearest(again)[1], self.checkpoints.nearest(again)[0]
-                self.advance(step - self.step)
-                if begun:
-                    self.micro(begun)
+        """Forget what was recorded from `step` on."""
+        again = self.record.cut(step)
+        self.checkpoints.cut(step)
+        if again < step:
+            self.step, kept = self.checkpoints.nearest(again)
+            self.machine.kept[:] = kept
+            self.advance(step - self.step)
 
     def _set_hyper(self) -> None:
         self.machine.hyper[:] = self._base

@@ -199,6 +199,20 @@ def test_live_change_in_the_past_rewrites_what_came_after():
     assert view.at("update_ratio", 49)[0] == 0.0
 
 
+def test_live_change_in_the_middle_of_a_step_counts_for_all_of_it():
+    run = Run(sample())
+    run.advance(20)
+    while run.operation is None or run.operation.phase != "update" or run.operation.path != "2":
+        run.operation_forward()  # the first layer's weights are updated already
+    run.set_live("training.optimizer.learning_rate", 0.5)
+    assert run.operation.path == "2"
+    run.advance(1)
+    after = run.machine.kept.copy()
+    run.seek(20)
+    run.seek(21)
+    np.testing.assert_array_equal(run.machine.kept, after)
+
+
 def test_fork_goes_on_from_the_present_parameters():
     run = Run(sample())
     run.advance(50)
