@@ -66,7 +66,6 @@ class Run:
         )
         self.checkpoints = Checkpoints(first_step=first_step)
         self._line = np.full((1, self.program.columns), np.nan)
-        self._base = self.program.hyper.copy()
         self.draw_parameters()
         self.checkpoints.add(first_step, self.machine.kept)
 
@@ -249,7 +248,9 @@ class Run:
             self.advance(step - self.step)
 
     def _set_hyper(self) -> None:
-        self.machine.hyper[:] = self._base
+        """Put the live settings of the present step where kernels read them; what kernels computed there stays."""
+        for place in self.program.live.values():
+            self.machine.hyper[place] = self.program.hyper[place]
         for step, path, value in self.record.events:
             if step <= self.step:
                 self.machine.hyper[self.program.live[path]] = value
