@@ -173,6 +173,17 @@ def test_installed_command_runs():
     assert answer.stdout.startswith("layerscope ")
 
 
+def test_without_a_display_the_window_is_refused_in_one_line():
+    import os
+
+    hidden = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    screenless = {k: v for k, v in os.environ.items() if k not in hidden}
+    answer = subprocess.run([sys.executable, "-m", "layerscope"], capture_output=True, text=True, env=screenless)
+    assert answer.returncode == 2
+    assert answer.stderr.count("\n") == 1
+    assert "no display" in answer.stderr
+
+
 # --- wrong input
 
 
