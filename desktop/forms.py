@@ -409,6 +409,7 @@ class ListForm(QWidget):
         self.field = field
         self.value: tuple[Kind, ...] = ()
         self.items: list[KindForm] = []
+        self._lines: list[QWidget] = []
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 0)
         column.setSpacing(6)
@@ -449,8 +450,8 @@ class ListForm(QWidget):
 
     def show_value(self, value: tuple[Kind, ...]) -> None:
         while len(self.items) > len(value):
-            item = self.items.pop()
-            line = item.parentWidget()
+            self.items.pop()
+            line = self._lines.pop()
             self._column.removeWidget(line)
             line.hide()
             line.deleteLater()
@@ -473,6 +474,7 @@ class ListForm(QWidget):
         row.addWidget(out, 0, Qt.AlignmentFlag.AlignTop)
         self._column.addWidget(line)
         self.items.append(item)
+        self._lines.append(line)
 
     def explain(self, path: str, sentence: str) -> bool:
         index, _dot, rest = path.partition(".")

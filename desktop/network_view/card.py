@@ -174,7 +174,7 @@ class Card(QFrame):
         trouble.addWidget(self.fix, 0, Qt.AlignmentFlag.AlignLeft)
         self._column.addLayout(trouble)
         self.form: Any = None
-        self.actions: ActionRow | None = None
+        self.action_row: ActionRow | None = None
         self.show_content(content)
 
     # --- what it shows
@@ -285,21 +285,21 @@ class Card(QFrame):
     def _show_actions(self, shown: bool) -> None:
         if not self.content.is_layer:
             return
-        if shown and self.actions is None:
-            self.actions = ActionRow(self)
-            self.actions.wanted.connect(self.wanted)
+        if shown and self.action_row is None:
+            self.action_row = ActionRow(self)
+            self.action_row.wanted.connect(self.wanted)
             self._place_actions()
-        if self.actions is not None:
-            self.actions.setVisible(shown)
-            self.actions.raise_()
+        if self.action_row is not None:
+            self.action_row.setVisible(shown)
+            self.action_row.raise_()
             self.parameters.setVisible(not shown)
 
     def _place_actions(self) -> None:
-        if self.actions is not None:
-            size = self.actions.sizeHint()
+        if self.action_row is not None:
+            size = self.action_row.sizeHint()
             right = self.shape_label.geometry().left() - 6 if self.content.shape else self.width() - 10
             middle = self.chevron.geometry().center().y()
-            self.actions.setGeometry(right - size.width(), middle - size.height() // 2, size.width(), size.height())
+            self.action_row.setGeometry(right - size.width(), middle - size.height() // 2, size.width(), size.height())
 
     def enterEvent(self, event: QEnterEvent) -> None:
         super().enterEvent(event)

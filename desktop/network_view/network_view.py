@@ -101,11 +101,11 @@ class NetworkView(QWidget):
         self.banner.hide()
         outer.addWidget(self.banner)
 
-        self.scroll = QScrollArea()
-        self.scroll.setWidgetResizable(True)
-        self.scroll.setFrameShape(QFrame.Shape.NoFrame)
-        self.scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.scroll_area = QScrollArea()
+        self.scroll_area.setWidgetResizable(True)
+        self.scroll_area.setFrameShape(QFrame.Shape.NoFrame)
+        self.scroll_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.scroll_area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         column = Column()
         self._column = QVBoxLayout(column)
         self._column.setContentsMargins(10, 2, 10, 12)
@@ -118,8 +118,8 @@ class NetworkView(QWidget):
         self.empty.opened.connect(partial(self._fill_menu, self.empty.choices, None))
         self.wire_view = WireView()
         self.wire_view.hide()
-        self.scroll.setWidget(column)
-        outer.addWidget(self.scroll, 1)
+        self.scroll_area.setWidget(column)
+        outer.addWidget(self.scroll_area, 1)
 
     # --- experiment -> cards
 
@@ -148,12 +148,13 @@ class NetworkView(QWidget):
         self.data_card = self._show_fixed(self.data_card, data_content(experiment, plan, differs.get("data", "")), 0)
         loss = loss_content(experiment, plan, differs.get("loss", ""))
         self.loss_card = self._show_fixed(self.loss_card, loss, -1)
+        training = training_content(experiment, plan, differs.get("training", ""))
         if self.training_card is None:
             self._column.addSpacing(10)
-        training = training_content(experiment, plan, differs.get("training", ""))
-        self.training_card = self._show_fixed(self.training_card, training, -1)
-        if self._column.itemAt(self._column.count() - 1).spacerItem() is None:
+            self.training_card = self._show_fixed(None, training, -1)
             self._column.addStretch(1)
+        else:
+            self.training_card.show_content(training)
         self._column.insertWidget(1, self.empty)
         self.empty.setVisible(not experiment.network)
         if not experiment.network:
@@ -289,7 +290,7 @@ class NetworkView(QWidget):
         index = cards.index(card) + way
         if 0 <= index < len(cards):
             cards[index].setFocus(Qt.FocusReason.TabFocusReason)
-            self.scroll.ensureWidgetVisible(cards[index], 0, 30)
+            self.scroll_area.ensureWidgetVisible(cards[index], 0, 30)
 
     def _focus_layer(self, index: int) -> None:
         """After an edit the card that it was about has the focus, so that the next key goes on from there."""
@@ -301,7 +302,7 @@ class NetworkView(QWidget):
 
     def _show_card(self, card: Card) -> None:
         if card in self._all_cards():
-            self.scroll.ensureWidgetVisible(card, 0, 40)
+            self.scroll_area.ensureWidgetVisible(card, 0, 40)
 
     def _fill_menu(self, menu: QMenu, index: int | None) -> None:
         layers = self._experiment.network if self._experiment is not None else ()

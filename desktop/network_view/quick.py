@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QEnterEvent, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
+from PySide6.QtGui import QEnterEvent, QFont, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QApplication, QHBoxLayout, QSizePolicy, QWidget
 
 from layerscope.core.fields import Described, Field, describe
 from layerscope.core.text import _
@@ -160,13 +160,23 @@ class QuickSettings(QWidget):
             choice.chosen.connect(lambda name: self._chosen(path, field, name))
             chip = choice
         chip.setObjectName(path)
-        if self._bold:
-            font = chip.font()
-            font.setBold(True)
-            chip.setFont(font)
+        self._size(chip)
         chip.setAccessibleName(f"{label} ({_(field.unit)})" if field.unit else label)
         chip.setAccessibleDescription(_(field.help))
         return chip
+
+    def _size(self, chip: QWidget) -> None:
+        font = QFont(QApplication.font())
+        if font.pointSizeF() > 0 and not self._bold:
+            font.setPointSizeF(font.pointSizeF() * 0.93)
+        font.setBold(self._bold)
+        chip.setFont(font)
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ApplicationFontChange:
+            for chip in self.chips.values():
+                self._size(chip)
 
     def _put(self, chip: Any, field: Field, setting: Any) -> None:
         label, help = capital(_(field.label)), _(field.help)

@@ -36,7 +36,7 @@ def as_matrix(values: NDArray[Any]) -> NDArray[np.float64]:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim <= 1:
         return array.reshape(1, -1)
-    return array.reshape(len(array), -1)
+    return array.reshape(len(array), math.prod(array.shape[1:]))
 
 
 def caption(rows: int, columns: int, per_sample: bool) -> str:
@@ -158,7 +158,7 @@ class WireView(QWidget):
         few = matrix[:ROWS, :COLUMNS]
         largest = float(np.abs(few[np.isfinite(few)]).max()) if np.isfinite(few).any() else 0.0
         self.matrix.show_numbers(few, largest)
-        self.caption.setText(caption(*few.shape, operation.per_sample))
+        self.caption.setText(caption(few.shape[0], few.shape[1], operation.per_sample))
         self.setAccessibleName(_("On the wire"))
         text = _("from {low:.3g} to {high:.3g}, mean {mean:.3g}").format(
             low=numbers[0], mean=numbers[1], high=numbers[2]
