@@ -1,0 +1,308 @@
+"""The pieces of a chart on the screen: one item a line, a band, a row of boxes, a heatmap; kept and moved, not remade.
+
+A window that paints thirty times a second cannot afford to make its items anew. Each item here is kept and takes
+new numbers. Numbers arrive as places (see `core/figures/scales.py`), colors as "#rrggbb".
+pyqtgraph's own curves and scatter plots cost three times as much a frame, most of it for bounds that nobody asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyqtgraph as pg
+from numpy.typing import NDArray
+from pyqtgraph.graphicsItems.PlotCurveItem import arrayToLineSegments
+from pyqtgraph.graphicsItems.ScatterPlotItem import Symbols
+from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen, QTransform
+from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
+
+from layerscope.core.figures.figure import Dash, Marker
+from layerscope.core.figures.palette import DASHES
+
+Array = NDArray[np.float64]
+
+SMOOTH_UP_TO = 60  # points: beyond, Qt's path stroker is slow for thick noisy lines, see `LineItem`
+FAR = 200.0  # spans of the shown range: what lies farther away is moved there, Qt cannot rasterize 1e30 pixels
+SYMBOLS: dict[Marker, str] = {"circle": "o", "square": "s", "triangle": "t1", "diamond": "d"}
+
+
+def pen(color: str, width: float = 1.0, dash: Dash = "solid") -> QPen:
+    """A pen whose width is in pixels whatever the zoom."""
+    made = QPen(QColor(color), width)
+    made.setCosmetic(True)
+    if DASHES[dash]:
+        made.setCapStyle(Qt.PenCapStyle.FlatCap)
+        made.setDashPattern(list(DASHES[dash]))
+    return made
+
+
+def near(places: Array, low: float, high: float) -> Array:
+    """Places that Qt can draw: far outside becomes just outside; NaN stays a gap."""
+    room = FAR * (high - low)
+    return np.clip(places, low - room, high + room)
+
+
+def decimated(x: Array, y: Array, columns: int) -> tuple[Array, Array]:
+    """At most four points a pixel column (first, least, greatest, last), which draw the same pixels as all of them.
+
+    x   ascending
+    """
+    if len(x) <= 4 * columns:
+        return x, y
+    size = -(-len(x) // columns)
+    whole = len(x) // size * size
+    parts = y[:whole].reshape(-1, size)
+    filled = np.where(np.isfinite(parts), parts, np.inf)
+    least = filled.argmin(axis=1)
+    greatest = np.where(np.isfinite(parts), parts, -np.inf).argmax(axis=1)
+    inside = np.stack([np.zeros_like(least), least, greatest, np.full_like(least, size - 1)], axis=1)
+    inside.sort(axis=1)
+    kept = (inside + size * np.arange(len(parts))[:, None]).ravel()
+    kept = np.concatenate([kept, np.arange(whole, len(x))])
+    return x[kept], y[kept]
+
+
+class MarkItem(pg.GraphicsObject):
+    """Base of what is drawn in places; its bounds are those of the plot, which cuts off the rest anyway."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bounds = QRectF()
+
+    def boundingRect(self) -> QRectF:
+        return self._bounds
+
+    def _renew(self, bounds: QRectF) -> None:
+        if bounds != self._bounds:
+            self.prepareGeometryChange()
+            self._bounds = bounds
+        self.update()
+
+
+class LineItem(MarkItem):
+    """A line with its markers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pen = QPen()
+        self._path = QPainterPath()
+        self._segments: Any = None
+        self._points: list[tuple[float, float]] = []
+        self._marker: Marker = ""
+        self._size = 0.0
+        self._smooth = True
+
+    def show_line(
+        self, x: Array, y: Array, style: tuple[str, float, Dash, Marker], size: float, bounds: QRectF
+    ) -> None:
+        """style: color, width, dash, marker; size of the markers in pixels."""
+        color, width, dash, marker = style
+        # Measured: a thick antialiased line of a thousand noisy points costs 30 ms as one path, 4 ms as segments. But
+        # dashes run on from segment to segment only in a path, so noisy dashed lines are drawn without antialiasing.
+        hard = width > 1.0 and len(x) > SMOOTH_UP_TO and _rough(y)
+        self._smooth = not (hard and dash != "solid")
+        self._pen = pen(color, width, dash)
+        known = np.isfinite(x) & np.isfinite(y)
+        if hard and dash == "solid":
+            self._segments = arrayToLineSegments(x, y, connect="finite", finiteCheck=True)
+        else:
+            self._segments = None
+            self._path = pg.functions.arrayToQPath(x, y, connect="all" if known.all() else "finite")
+        if marker:
+            self._points = list(zip(x[known].tolist(), y[known].tolist(), strict=True))
+        else:
+            # A number with gaps on both sides has no line that would show it.
+            alone = known & ~np.append(False, known[:-1]) & ~np.append(known[1:], False)
+            self._points = list(zip(x[alone].tolist(), y[alone].tolist(), strict=True)) if alone.any() else []
+        self._marker, self._size = (marker, size) if marker else ("circle", width + 2.0)
+        self._renew(bounds)
+
+    def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, self._smooth)
+        painter.setPen(self._pen)
+        if self._segments is not None:
+            painter.drawLines(*self._segments.drawargs())
+        else:
+            painter.drawPath(self._path)
+        if self._points:
+            draw_symbols(painter, self._marker, self._points, self._size, self._pen.color())
+
+
+def draw_symbols(
+    painter: QPainter, marker: Marker, points: Sequence[tuple[float, float]], size: float, color: QColor
+) -> None:
+    """Markers at points, their size in pixels whatever the painter's scale."""
+    to_pixels = painter.transform()
+    symbol = QTransform.fromScale(size, size).map(symbol_path(marker))
+    together = QPainterPath()
+    together.setFillRule(Qt.FillRule.WindingFill)
+    for x, y in points:
+        at = to_pixels.map(QPointF(x, y))
+        together.addPath(symbol.translated(at))
+    painter.resetTransform()
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
+    painter.fillPath(together, color)
+    painter.setTransform(to_pixels)
+
+
+def _rough(y: Array) -> bool:
+    """Whether a curve goes up and down more often than every tenth point."""
+    steps = np.diff(y)
+    return bool(np.count_nonzero(steps[1:] * steps[:-1] < 0.0) > len(y) / 10)
+
+
+class BandItem(MarkItem):
+    """The area between two curves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._path = QPainterPath()
+        self._color = QColor()
+
+    def show_band(self, x: Array, low: Array, high: Array, color: str, bounds: QRectF) -> None:
+        path = QPainterPath()
+        known = np.isfinite(x) & np.isfinite(low) & np.isfinite(high)
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], known, [False]]).astype(np.int8)))
+        for start, stop in zip(edges[::2], edges[1::2], strict=True):
+            if stop - start > 1:
+                part = slice(start, stop)
+                around = np.concatenate([x[part], x[part][::-1]]), np.concatenate([low[part], high[part][::-1]])
+                path.addPolygon(pg.functions.arrayToQPolygonF(*around))
+                path.closeSubpath()
+        self._path, self._color = path, QColor(color)
+        self._renew(bounds)
+
+    def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        painter.fillPath(self._path, self._color)
+
+
+@dataclass(frozen=True)
+class BoxLook:
+    """Colors of whiskers, outer box, inner box, middle; the middle's marker; the thickness of lines."""
+
+    whisker: str
+    outer: str
+    inner: str
+    middle: str
+    marker: Marker
+    thickness: float
+
+
+class BoxesItem(MarkItem):
+    """All boxes of a lane: four kinds of strokes, each painted at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._whiskers: list[QLineF] = []
+        self._outer: list[QRectF] = []
+        self._inner: list[QRectF] = []
+        self._middle: list[QLineF] = []
+        self._centers: list[tuple[float, float]] = []
+        self._look = BoxLook("#000000", "#000000", "#000000", "#000000", "", 1.0)
+
+    def show_boxes(
+        self,
+        x: Array,
+        half: float,
+        whiskers: tuple[Array, Array],
+        outer: tuple[Array, Array] | None,
+        inner: tuple[Array, Array] | None,
+        middle: Array,
+        look: BoxLook,
+        bounds: QRectF,
+    ) -> None:
+        """half: half a box's width."""
+        self._look = look
+        self._whiskers = [QLineF(at, low, at, high) for at, low, high in _known(x, *whiskers)]
+        self._outer = _boxes(x, half, outer)
+        self._inner = _boxes(x, half, inner)
+        self._centers = [(at, height) for at, height in _known(x, middle)]
+        self._middle = [QLineF(at - half, height, at + half, height) for at, height in self._centers]
+        self._renew(bounds)
+
+    def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
+        look = self._look
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
+        painter.setPen(pen(look.whisker, 1.4 * look.thickness))
+        painter.drawLines(self._whiskers)
+        painter.setPen(Qt.PenStyle.NoPen)
+        for boxes, color in ((self._outer, look.outer), (self._inner, look.inner)):
+            if boxes:
+                painter.setBrush(QColor(color))
+                painter.drawRects(boxes)
+        if look.marker:
+            draw_symbols(painter, look.marker, self._centers, 5.0 * look.thickness, QColor(look.middle))
+        else:
+            painter.setPen(pen(look.middle, 2.0 * look.thickness))
+            painter.drawLines(self._middle)
+
+
+def _known(*columns: Array) -> Iterator[tuple[float, ...]]:
+    """The rows without a NaN."""
+    rows = np.column_stack(columns)
+    return map(tuple, rows[np.isfinite(rows).all(axis=1)].tolist())
+
+
+def _boxes(x: Array, half: float, ends: tuple[Array, Array] | None) -> list[QRectF]:
+    if ends is None:
+        return []
+    return [QRectF(at - half, low, 2 * half, high - low) for at, low, high in _known(x, *ends)]
+
+
+class HeatmapItem(pg.ImageItem):
+    """Colored cells between given edges."""
+
+    def __init__(self) -> None:
+        super().__init__(axisOrder="row-major")
+
+    def show_cells(
+        self, shares: Array, x_edges: Array, y_edges: Array, table: NDArray[np.uint8], empty: str, columns: int
+    ) -> None:
+        """shares: (rows, columns), 0 to 1 between the ends of the color scale; NaN is drawn in the color `empty`.
+
+        columns   pixels across: more cells than that, or of unequal widths, are drawn as the pixels see them
+        """
+        shares, x_edges = _evenly(shares, x_edges, max(2, columns))
+        turned, y_edges = _evenly(shares.T, y_edges, 512)
+        shares = turned.T
+        known = np.isfinite(shares)
+        index = np.where(known, np.clip(np.where(known, shares, 0.0), 0.0, 1.0) * (len(table) - 1) + 0.5, 0)
+        pixels = table[index.astype(np.intp)]
+        color = QColor(empty)
+        pixels[~known] = (color.red(), color.green(), color.blue(), 255)
+        self.setImage(pixels, autoLevels=False)
+        left, right = float(x_edges[0]), float(x_edges[-1])
+        bottom, top = float(y_edges[0]), float(y_edges[-1])
+        self.setRect(QRectF(left, bottom, right - left, top - bottom))
+
+
+def _evenly(cells: Array, edges: Array, most: int) -> tuple[Array, Array]:
+    """The same cells along the second axis, all equally wide and not more than `most`."""
+    widths = np.diff(edges)
+    even = widths.size == 0 or np.allclose(widths, widths[0], rtol=1e-6)
+    if even and cells.shape[1] <= 2 * most:
+        return cells, edges
+    count = most if even else max(most, 2 * cells.shape[1])
+    new = np.linspace(edges[0], edges[-1], count + 1)
+    centers = 0.5 * (new[1:] + new[:-1])
+    return cells[:, np.clip(np.searchsorted(edges, centers) - 1, 0, cells.shape[1] - 1)], new
+
+
+_tables: dict[str, NDArray[np.uint8]] = {}
+
+
+def color_table(name: str) -> NDArray[np.uint8]:
+    """(256, 4) colors of a map, opaque."""
+    if name not in _tables:
+        _tables[name] = pg.colormap.get(name).getLookupTable(nPts=256, alpha=True).astype(np.uint8)
+    return _tables[name]
+
+
+def symbol_path(marker: Marker) -> QPainterPath:
+    """A marker's outline, 1 across, around the origin."""
+    return Symbols[SYMBOLS[marker]]

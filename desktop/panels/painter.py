@@ -1,0 +1,825 @@
+"""The painter of the window: draws any figure with pyqtgraph, and keeps what it has drawn to move it in the next frame.
+
+A `FigureView` shows one `Figure`. Ranges, ticks, legend and the places of notes come from `core/figures`, as in the
+exports; here they only become pixels. What a person zooms to is remembered per plot and axis, and `shown()` is the
+figure with those limits: what is shown is what is exported.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import (
+    QColor,
+    QFont,
+    QFontInfo,
+    QFontMetricsF,
+    QKeyEvent,
+    QPainter,
+    QPainterPath,
+    QPaintEvent,
+    QPixmap,
+    QPolygonF,
+    QResizeEvent,
+)
+from PySide6.QtWidgets import QFrame, QSizePolicy, QStyleOptionGraphicsItem, QVBoxLayout, QWidget
+
+from layerscope.core.figures.figure import Axis, Boxes, Figure, Heatmap, Line, Mark, Note, Plot, Rule, Span
+from layerscope.core.figures.legend import Entry, legend
+from layerscope.core.figures.palette import BAND, FAINT, INNER_BOX, OUTER_BOX, Theme
+from layerscope.core.figures.placement import place_texts
+from layerscope.core.figures.scales import TICKS, Frame, Frames, Tick, color_limits, thinned, ticks
+
+from ..theme import current
+from .area import PlotArea, Side
+from .marks import color_table, pen, symbol_path
+from .readout import Reading, reading
+
+GAP = 5.0  # pixels between a text and what it belongs to
+EDGE = 12.0  # pixels that stay free at the right
+SCALE_WIDTH = 10.0  # of a heatmap's color scale
+SAMPLE = 24.0  # of a legend's entry
+NOTES_SECONDS = 0.5  # for which a note stays where it is, so that it can be read while the data move
+LEGEND_ROWS = 2
+SCARCE = 240.0  # pixels of height below which room is saved
+
+
+@dataclass(frozen=True)
+class Fonts:
+    """The sizes of writing, all from the widget's font: a larger font of the program enlarges the charts too."""
+
+    tick: QFont
+    bold: QFont
+    tick_metrics: QFontMetricsF
+    bold_metrics: QFontMetricsF
+    size: float  # pixels
+
+    @classmethod
+    def of(cls, font: QFont) -> Fonts:
+        size = max(12, QFontInfo(font).pixelSize())
+        tick = QFont(font)
+        tick.setPixelSize(size)
+        bold = QFont(tick)
+        bold.setWeight(QFont.Weight.DemiBold)
+        return cls(tick, bold, QFontMetricsF(tick), QFontMetricsF(bold), float(size))
+
+    @property
+    def height(self) -> float:
+        return self.tick_metrics.height()
+
+    def width(self, text: str) -> float:
+        return self.tick_metrics.horizontalAdvance(text)
+
+    def elided(self, text: str, room: float) -> str:
+        return self.tick_metrics.elidedText(text, Qt.TextElideMode.ElideRight, room)
+
+
+class Sheet(pg.GraphicsObject):
+    """A sheet over the whole view that a function paints on, in pixels; the mouse goes through."""
+
+    def __init__(self, canvas: Canvas, draw: Callable[[QPainter], None], height: float):
+        super().__init__()
+        self._canvas, self._draw = canvas, draw
+        self.setZValue(height)
+
+    def boundingRect(self) -> QRectF:
+        return QRectF(self._canvas.rect())
+
+    def shape(self) -> QPainterPath:
+        return QPainterPath()
+
+    def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
+        self._draw(painter)
+
+
+class Canvas(pg.GraphicsView):
+    """pyqtgraph's view, which also tells how long painting took and when the mouse leaves."""
+
+    resized = Signal()
+    left = Signal()
+
+    def __init__(self, parent: QWidget):
+        super().__init__(parent, background=None)
+        self.seconds = 0.0
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setMinimumSize(1, 1)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        start = time.perf_counter()
+        super().paintEvent(event)
+        self.seconds = time.perf_counter() - start
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.resized.emit()
+
+    def leaveEvent(self, event: QEvent) -> None:
+        super().leaveEvent(event)
+        self.left.emit()
+
+
+class FigureView(QWidget):
+    """Shows a figure; see the module's sentence.
+
+    zoomed    a person has changed the shown range, or put it back
+    pointed   a person points at a moment, in data units of x (only where `time_plots`)
+    """
+
+    zoomed = Signal()
+    pointed = Signal(float)
+
+    def __init__(self, parent: QWidget | None = None, time_plots: bool = False):
+        super().__init__(parent)
+        self.time_plots = time_plots
+        self.figure: Figure | None = None
+        self.seconds = 0.0  # the last frame took that long to prepare; painting it, `canvas.seconds`
+        self.reading: Reading | None = None
+        self.areas: list[PlotArea] = []
+        self._rows: list[list[tuple[Entry, str, float]]] = []  # the legend: entry, its text as it fits, its width
+        self._mouse: QPointF | None = None
+        self._scale: Heatmap | None = None
+        self.theme: Theme = current()
+        self._fonts = Fonts.of(self.font())
+        self._backdrop: QPixmap | None = None
+        self._backdrop_key: tuple[object, ...] = ()
+        self._placed: dict[int, tuple[tuple[object, ...], float, list[tuple[float, float]]]] = {}
+        self._settle = QTimer(self, singleShot=True, interval=round(1000 * NOTES_SECONDS) + 20)
+        self._settle.timeout.connect(self.redraw)
+        self.canvas = Canvas(self)
+        self.canvas.resized.connect(self.redraw)
+        self.canvas.left.connect(self._mouse_left)
+        self.canvas.scene().sigMouseMoved.connect(self._mouse_moved)
+        self._under = Sheet(self.canvas, self._paint_backdrop, -100.0)
+        self._over = Sheet(self.canvas, self._paint_overlay, 100.0)
+        self.canvas.scene().addItem(self._under)
+        self.canvas.scene().addItem(self._over)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.canvas)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+
+    def sizeHint(self) -> QSize:
+        return QSize(480, 260)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(180, 110)
+
+    # --- what is shown
+
+    def draw(self, figure: Figure) -> None:
+        """Show a figure."""
+        start = time.perf_counter()
+        if self.figure is not None and figure.name != self.figure.name:
+            for area in self.areas:
+                area.zoom.clear()
+        self.figure = figure
+        if self.accessibleName() != figure.title:
+            self.setAccessibleName(figure.title)
+        if self.accessibleDescription() != figure.subtitle:
+            self.setAccessibleDescription(figure.subtitle)
+        plots = () if figure.empty else figure.plots
+        while len(self.areas) > len(plots):
+            self.areas.pop().remove()
+        while len(self.areas) < len(plots):
+            self.areas.append(PlotArea(self))
+        for area, plot in zip(self.areas, plots, strict=True):
+            area.take(plot)
+        self.redraw()
+        self.seconds = time.perf_counter() - start
+
+    def shown(self) -> Figure | None:
+        """The figure with the ranges that are on the screen, for an export of just that."""
+        if self.figure is None or not self.areas:
+            return self.figure
+        plots = []
+        for area in self.areas:
+            plot = area.plot
+            right = plot.right
+            if right is not None and "right" in area.auto:
+                right = replace(right, limits=area.limits("right"))
+            plots.append(
+                replace(
+                    plot,
+                    x=replace(plot.x, limits=area.limits("x")),
+                    y=replace(plot.y, limits=area.limits("y")),
+                    right=right,
+                )
+            )
+        return replace(self.figure, plots=tuple(plots))
+
+    @property
+    def is_zoomed(self) -> bool:
+        return any(area.zoom for area in self.areas)
+
+    def reset_view(self) -> None:
+        """Back to the automatic ranges."""
+        for area in self.areas:
+            area.zoom.clear()
+        self.redraw()
+        self.zoomed.emit()
+
+    def zoom_by(self, factor: float) -> None:
+        """Zoom all plots about their middle; less than 1 shows less."""
+        for area in self.areas:
+            sides: tuple[Side, ...] = ("x",) if self.time_plots else ("x", "y")
+            for side in sides:
+                low, high = area.span(side)
+                area.zoom_to(side, 0.5 * (low + high), 0.5 * (high - low) * factor)
+        self.redraw()
+        self.zoomed.emit()
+
+    def item_count(self) -> int:
+        """How many items the scene has; it must not grow while training."""
+        return len(self.canvas.scene().items())
+
+    # --- layout
+
+    def redraw(self) -> None:
+        """Lay everything out and give every item its place; the pixels follow with the next paint event."""
+        if self.figure is None:
+            return
+        size = QRectF(self.canvas.rect())
+        if size.width() < 40 or size.height() < 40:
+            return
+        self.canvas.setBackground(self.theme.color("panel"))
+        top = self._lay_out_legend(size.width()) + 4.0
+        heights = self.figure.heights if len(self.figure.heights) == len(self.areas) else (1.0,) * len(self.areas)
+        room = size.height() - top
+        for area, following in itertools.zip_longest(self.areas, self.areas[1:]):
+            area.names_x = following is None or following.plot.x != area.plot.x
+        margins = [self._margins(area, room * h / sum(heights)) for area, h in zip(self.areas, heights, strict=True)]
+        left = max((m[0] for m in margins), default=0.0)
+        right = max((m[2] for m in margins), default=0.0)
+        self._lay_out_color_scale(room)
+        if self._scale is not None:
+            right = 10.0 + SCALE_WIDTH + GAP + _widest(self._fonts, self._scale_ticks) + GAP
+        # What the axes need is taken first; the rest is shared, so that equal shares give equally high data.
+        needed = sum(m[1] + m[3] for m in margins)
+        free = max(20.0 * len(self.areas), room - needed)
+        for area, share, (_l, above, _r, below) in zip(self.areas, heights, margins, strict=True):
+            high = free * share / sum(heights)
+            width = max(20.0, size.width() - left - right)
+            area.where = QRectF(round(left), round(top + above), round(width), round(high))
+            area.frames["x"] = self._fitted(area, "x")
+            area.place_items(self.theme, self.thickness)
+            top += above + high + below
+        self.reading = self._read()
+        self._under.prepareGeometryChange()
+        self._over.prepareGeometryChange()
+        self._under.update()
+        self._over.update()
+
+    @property
+    def thickness(self) -> float:
+        """How much thicker lines are than usual: with a large font one sits far away."""
+        return max(1.0, self._fonts.size / 14.0)
+
+    def _margins(self, area: PlotArea, height: float) -> tuple[float, float, float, float]:
+        """Pixels for writing on the left, above, on the right and below; settles the vertical axes' ticks too."""
+        fonts, plot = self._fonts, area.plot
+        below = GAP + 2.0 * fonts.height + 3.0 if area.names_x else 0.6 * fonts.height
+        if area.names_x and (not plot.x.label or self._is_beside(plot)):
+            below -= fonts.height
+        above = fonts.height + 4.0 if any(_words(plot)) else 0.5 * fonts.height
+        room = max(20.0, height - below - above)
+        count = int(np.clip(room / (2.0 * fonts.height), 2, TICKS + 1))
+        area.frames["y"] = _spaced(area, "y", plot.y, count, lambda _text: 1.1 * fonts.height, room)
+        left = GAP + _widest(fonts, area.frames["y"].ticks) + GAP
+        right = EDGE
+        area.frames.pop("right", None)
+        if "right" in area.auto and plot.right is not None:
+            area.frames["right"] = _spaced(area, "right", plot.right, count, lambda _text: fonts.height, room)
+            right = GAP + _widest(fonts, area.frames["right"].ticks) + GAP
+        if self._is_beside(plot):
+            left = max(left, fonts.width(plot.x.label) + 2.5 * GAP)
+        return _steady(left), above, _steady(right), below
+
+    def _is_beside(self, plot: Plot) -> bool:
+        """Whether the horizontal axis has its label beside its numbers: a short one, where height is scarce."""
+        return self.canvas.height() < SCARCE and self._fonts.width(plot.x.label) < 3.0 * self._fonts.size
+
+    def _fitted(self, area: PlotArea, side: Side) -> Frame:
+        fonts, width = self._fonts, area.where.width()
+        count = max(2, min(TICKS + 2, int(width / (5.0 * fonts.size))))
+        return _spaced(area, side, area.plot.x, count, lambda text: fonts.width(text) + 0.7 * fonts.size, width)
+
+    def _lay_out_color_scale(self, height: float) -> None:
+        """All heatmaps of a figure share one scale, beside them."""
+        maps = (mark for area in self.areas for mark in area.plot.marks if isinstance(mark, Heatmap))
+        self._scale = next(maps, None)
+        self._scale_ticks: tuple[Tick, ...] = ()
+        if self._scale is not None:
+            count = int(np.clip(height / (2.4 * self._fonts.height), 2, TICKS))
+            self._scale_ticks = ticks(*color_limits(self._scale), self._scale.scale, count=count)
+
+    def _lay_out_legend(self, width: float) -> float:
+        """Break the legend into rows; its height in pixels."""
+        fonts = self._fonts
+        entries = legend(*(area.plot for area in self.areas))
+        if len(entries) < 2 and not any(entry.shape != "area" for entry in entries):
+            entries = ()
+        rows: list[list[tuple[Entry, str, float]]] = [[]]
+        used = 0.0
+        most = width - 2 * EDGE
+        most_rows = 1 if len(self.areas) > 1 and self.canvas.height() < SCARCE else LEGEND_ROWS
+        for entry in entries:
+            text = fonts.elided(entry.label, max(80.0, most - SAMPLE - 30))
+            wide = SAMPLE + GAP + fonts.width(text) + 16.0
+            if rows[-1] and used + wide > most + 16.0:
+                if len(rows) == most_rows:
+                    break
+                rows.append([])
+                used = 0.0
+            rows[-1].append((entry, text, wide))
+            used += wide
+        self._rows = [row for row in rows if row]
+        return len(self._rows) * (fonts.height + 3.0) + (2.0 if self._rows else 0.0)
+
+    # --- painting
+
+    def _paint_backdrop(self, painter: QPainter) -> None:
+        """Everything behind the data. It seldom changes between frames, so it is kept as a picture."""
+        if self.figure is None:
+            return
+        ratio = self.canvas.devicePixelRatioF()
+        spans = tuple(m for a in self.areas for m in a.plot.marks if isinstance(m, Span | Rule) and not _is_present(m))
+        key = (
+            self.canvas.size(),
+            ratio,
+            self.theme.name,
+            self._fonts.size,
+            self.figure.empty,
+            tuple((a.where.getRect(), *a.frames.values(), a.names_x, *_words(a.plot)) for a in self.areas),
+            spans,
+            self._scale_ticks,
+            self._scale.colormap if self._scale is not None else "",
+            tuple(entry for row in self._rows for entry in row),
+        )
+        if key != self._backdrop_key or self._backdrop is None:
+            picture = QPixmap(self.canvas.size() * ratio)
+            picture.setDevicePixelRatio(ratio)
+            picture.fill(QColor(self.theme.color("panel")))
+            pen_on_picture = QPainter(picture)
+            pen_on_picture.setFont(self._fonts.tick)
+            if self.figure.empty:
+                self._write_empty(pen_on_picture)
+            else:
+                self._draw_legend(pen_on_picture)
+                for area in self.areas:
+                    self._draw_axes(pen_on_picture, area)
+                self._draw_color_scale(pen_on_picture)
+            pen_on_picture.end()
+            self._backdrop, self._backdrop_key = picture, key
+        painter.drawPixmap(0, 0, self._backdrop)
+
+    def _write_empty(self, painter: QPainter) -> None:
+        painter.setPen(QColor(self.theme.color("muted")))
+        where = QRectF(self.canvas.rect()).adjusted(24, 12, -24, -12)
+        flags = int(Qt.AlignmentFlag.AlignCenter) | int(Qt.TextFlag.TextWordWrap)
+        painter.drawText(where, flags, self.figure.empty if self.figure is not None else "")
+
+    def _draw_legend(self, painter: QPainter) -> None:
+        theme, fonts = self.theme, self._fonts
+        y = 2.0
+        for row in self._rows:
+            x = EDGE
+            for entry, text, wide in row:
+                self._draw_sample(painter, entry, QRectF(x, y, SAMPLE, fonts.height))
+                painter.setPen(QColor(theme.color("text")))
+                painter.drawText(QPointF(x + SAMPLE + GAP, y + fonts.tick_metrics.ascent()), text)
+                x += wide
+            y += fonts.height + 3.0
+
+    def _draw_sample(self, painter: QPainter, entry: Entry, where: QRectF) -> None:
+        theme, middle = self.theme, where.center()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
+        color = theme.color(entry.color)
+        if entry.shape == "line":
+            shade = theme.tint(entry.color, FAINT) if entry.faint else color
+            painter.setPen(pen(shade, max(1.0, entry.width * self.thickness), entry.dash))
+            painter.drawLine(QPointF(where.left(), middle.y()), QPointF(where.right(), middle.y()))
+            if entry.marker:
+                self._draw_symbol(painter, entry.marker, middle, 7.0 * self.thickness, shade)
+        elif entry.shape == "box":
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(QColor(theme.tint(entry.color, OUTER_BOX)))
+            painter.drawRect(QRectF(where.left() + 1, middle.y() - 4, SAMPLE - 2, 8))
+            painter.setBrush(QColor(theme.tint(entry.color, INNER_BOX)))
+            painter.drawRect(QRectF(where.left() + 6, middle.y() - 4, SAMPLE - 12, 8))
+            if entry.marker:
+                self._draw_symbol(painter, entry.marker, middle, 5.0 * self.thickness, theme.color("panel"))
+        else:
+            painter.setPen(QColor(theme.color("border")))
+            painter.setBrush(QColor(theme.tint(entry.color, BAND) if entry.faint else color))
+            painter.drawRect(QRectF(where.left() + 2, middle.y() - 4.5, SAMPLE - 4, 9))
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+
+    def _draw_symbol(self, painter: QPainter, marker: Any, at: QPointF, size: float, color: str) -> None:
+        painter.save()
+        painter.translate(at)
+        painter.scale(size, size)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(color))
+        painter.drawPath(symbol_path(marker))
+        painter.restore()
+
+    def _draw_axes(self, painter: QPainter, area: PlotArea) -> None:
+        theme, fonts, where = self.theme, self._fonts, area.where
+        is_map = any(isinstance(mark, Heatmap) for mark in area.plot.marks)
+        painter.save()
+        painter.setClipRect(where)
+        for mark in area.plot.marks:
+            if isinstance(mark, Span):
+                painter.fillRect(self._span(area, mark), QColor(theme.color(mark.color)))
+        painter.restore()
+        painter.setPen(pen(theme.color("grid")))
+        heights = [(area.to_pixels(area.span("x")[0], tick.place).y(), tick) for tick in area.frames["y"].ticks]
+        if not is_map:
+            for y, _tick in heights:
+                painter.drawLine(QPointF(where.left(), round(y)), QPointF(where.right(), round(y)))
+        self._draw_rules(painter, area, front=False)
+        painter.setPen(pen(theme.color("axis")))
+        painter.drawLine(where.bottomLeft(), where.bottomRight())
+        painter.drawLine(where.bottomLeft(), where.topLeft())
+        painter.setPen(QColor(theme.color("muted")))
+        for y, tick in heights:
+            wide = fonts.width(tick.text)
+            painter.drawText(QPointF(where.left() - GAP - wide, self._baseline(y)), tick.text)
+        if area.names_x:
+            bottom = where.bottom() + GAP + fonts.tick_metrics.ascent()
+            for tick in area.frames["x"].ticks:
+                x = area.to_pixels(tick.place, area.span("y")[0]).x()
+                wide = fonts.width(tick.text)
+                painter.drawText(QPointF(min(x - 0.5 * wide, self.canvas.width() - wide - 2.0), bottom), tick.text)
+            label = fonts.elided(area.plot.x.label, where.width() + EDGE)
+            if self._is_beside(area.plot):
+                at = QPointF(where.left() - 1.5 * GAP - fonts.width(label), bottom)
+            else:
+                at = QPointF(where.center().x() - 0.5 * fonts.width(label), bottom + fonts.height + 1.0)
+            painter.drawText(at, label)
+        if "right" in area.frames:
+            self._draw_right_axis(painter, area)
+        self._draw_names(painter, area)
+
+    def _draw_names(self, painter: QPainter, area: PlotArea) -> None:
+        """Above the axes: the plot's title, what the left axis measures, and what the right one does."""
+        theme, fonts, where, plot = self.theme, self._fonts, area.where, area.plot
+        base = where.top() - 4.0 - fonts.tick_metrics.descent()
+        left, end = EDGE, where.right()
+        painter.setPen(QColor(theme.color("muted")))
+        if plot.right is not None and plot.right.label:
+            label = fonts.elided(plot.right.label, 0.4 * where.width())
+            wide = fonts.width(label)
+            end = min(self.canvas.width() - EDGE, where.right() + _widest(fonts, area.frames["right"].ticks) + GAP)
+            painter.drawText(QPointF(end - wide, base), label)
+            end -= wide + 16.0
+        if plot.title:
+            painter.setFont(fonts.bold)
+            painter.setPen(QColor(theme.color("text")))
+            title = fonts.bold_metrics.elidedText(plot.title, Qt.TextElideMode.ElideRight, end - left)
+            painter.drawText(QPointF(left, base), title)
+            left += fonts.bold_metrics.horizontalAdvance(title) + 12.0
+            painter.setFont(fonts.tick)
+        if end - left > 3.0 * fonts.size:
+            painter.setPen(QColor(theme.color("muted")))
+            painter.drawText(QPointF(left, base), fonts.elided(plot.y.label, end - left))
+
+    def _span(self, area: PlotArea, span: Span) -> QRectF:
+        where, side = area.where, span.across
+        frame = area.frames["y" if side == "y" else "x"]
+        low, high = frame.range
+        ends = [float(end) for end in frame.places(np.array([span.low, span.high]))]
+        first, last = (
+            low if np.isnan(ends[0]) else min(max(ends[0], low), high),
+            high if np.isnan(ends[1]) else min(max(ends[1], low), high),
+        )
+        if side == "y":
+            top, bottom = area.to_pixels(0.0, last).y(), area.to_pixels(0.0, first).y()
+            return QRectF(where.left(), top, where.width(), bottom - top)
+        left, right = area.to_pixels(first, low).x(), area.to_pixels(last, low).x()
+        return QRectF(left, where.top(), right - left, where.height())
+
+    def _draw_right_axis(self, painter: QPainter, area: PlotArea) -> None:
+        theme, where = self.theme, area.where
+        low, high = area.span("right")
+        painter.setPen(pen(theme.color("axis")))
+        painter.drawLine(where.bottomRight(), where.topRight())
+        painter.setPen(QColor(theme.color("muted")))
+        for tick in area.frames["right"].ticks:
+            y = where.bottom() - (tick.place - low) / (high - low) * where.height()
+            painter.drawText(QPointF(where.right() + GAP, self._baseline(y)), tick.text)
+
+    def _draw_color_scale(self, painter: QPainter) -> None:
+        if self._scale is None:
+            return
+        heatmap = self._scale
+        low, high = Frame(heatmap.scale, color_limits(heatmap), ()).range
+        first, last = self.areas[0].where, self.areas[-1].where
+        bar = QRectF(first.right() + 10.0, first.top(), SCALE_WIDTH, last.bottom() - first.top())
+        table = color_table(heatmap.colormap)
+        for row in range(int(bar.height())):
+            share = 1.0 - row / max(1.0, bar.height() - 1.0)
+            red, green, blue, _alpha = table[round(share * (len(table) - 1))].tolist()
+            painter.fillRect(QRectF(bar.left(), bar.top() + row, bar.width(), 1.0), QColor(red, green, blue))
+        painter.setPen(QColor(self.theme.color("muted")))
+        for tick in self._scale_ticks:
+            y = bar.bottom() - (tick.place - low) / (high - low) * bar.height()
+            painter.drawText(QPointF(bar.right() + GAP, self._baseline(y)), tick.text)
+
+    def _baseline(self, y: float) -> float:
+        """The base line of a text whose middle is at y."""
+        metrics = self._fonts.tick_metrics
+        return y + 0.5 * (metrics.ascent() - metrics.descent())
+
+    # --- in front of the data
+
+    def _paint_overlay(self, painter: QPainter) -> None:
+        painter.setFont(self._fonts.tick)
+        for index, area in enumerate(self.areas):
+            self._draw_rules(painter, area, front=True)
+            self._draw_present(painter, area)
+            self._draw_beyond(painter, area)
+            self._draw_notes(painter, index, area)
+        if self.reading is not None:
+            self._draw_reading(painter, self.reading)
+
+    def _draw_rules(self, painter: QPainter, area: PlotArea, front: bool) -> None:
+        """Rules: in front of the data only the present moment. Level ones have their labels with the notes."""
+        theme, fonts, where = self.theme, self._fonts, area.where
+        written_to = -1e9
+        for rule in (mark for mark in area.plot.marks if isinstance(mark, Rule)):
+            side = "y" if rule.across == "y" else "x"
+            place, (low, high) = area.frames[side].place(rule.at), area.span(side)
+            if not low <= place <= high:
+                continue
+            present = _is_present(rule)
+            ink = QColor(theme.color("muted" if rule.color in ("grid", "axis") else rule.color))
+            text = fonts.elided(rule.label, 0.6 * where.width())
+            wide = fonts.width(text)
+            painter.setPen(pen(theme.color(rule.color), (1.8 if present else 1.2) * self.thickness, rule.dash))
+            if rule.across == "y":
+                y = round(area.to_pixels(area.span("x")[0], place).y())
+                if not front:
+                    painter.drawLine(QPointF(where.left(), y), QPointF(where.right(), y))
+                continue
+            if present != front:
+                continue
+            x = round(area.to_pixels(place, area.span("y")[0]).x())
+            painter.drawLine(QPointF(x, where.top()), QPointF(x, where.bottom()))
+            left = x + 3.0 if x + 3.0 + wide < where.right() else x - 3.0 - wide
+            if text and left > written_to:
+                written_to = left + wide + 4.0
+                painter.setPen(ink)
+                painter.drawText(QPointF(left, where.top() + fonts.tick_metrics.ascent()), text)
+
+    def _write_on_paper(self, painter: QPainter, box: QRectF, text: str, ink: QColor) -> None:
+        """Text in front of data, on paper that lets them shine through a little."""
+        paper = QColor(self.theme.color("panel"))
+        paper.setAlpha(190)
+        painter.fillRect(box.adjusted(-2.0, 0.0, 2.0, 0.0), paper)
+        painter.setPen(ink)
+        painter.drawText(QPointF(box.left(), box.top() + self._fonts.tick_metrics.ascent()), text)
+
+    def _draw_present(self, painter: QPainter, area: PlotArea) -> None:
+        """The handle that one drags the present moment by, at the foot of its rule."""
+        if self.figure is None or not self.time_plots or not area.names_x:
+            return
+        rules = [mark.at for mark in area.plot.marks if isinstance(mark, Rule) and _is_present(mark)]
+        step = self.figure.stamp.get("step", "")
+        at = rules[-1] if rules else float(step) if step.isdigit() else float("nan")
+        place, (low, high) = area.frames["x"].place(at), area.span("x")
+        if np.isnan(place):
+            return
+        place = min(max(place, low), high)
+        self._draw_handle(painter, round(area.to_pixels(place, area.span("y")[0]).x()), area.where)
+
+    def _draw_handle(self, painter: QPainter, x: float, where: QRectF) -> None:
+        """What one drags the present moment by."""
+        size = 5.0 * self.thickness
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(self.theme.color("accent")))
+        foot = where.bottom()
+        painter.drawPolygon(
+            QPolygonF([QPointF(x, foot - size), QPointF(x + size, foot + 3.0), QPointF(x - size, foot + 3.0)])
+        )
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+
+    def _draw_beyond(self, painter: QPainter, area: PlotArea) -> None:
+        """Small arrows at the edge for what lies outside the shown range."""
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
+        painter.setPen(Qt.PenStyle.NoPen)
+        where = area.where
+        for mark in area.plot.marks:
+            if isinstance(mark, Line):
+                frame = area.frames["right"] if mark.axis == "right" and "right" in area.frames else area.frames["y"]
+                sides = frame.beyond(mark.y)
+                above, below, x = sides > 0, sides < 0, mark.x
+            elif isinstance(mark, Boxes):
+                above, below = area.frames["y"].beyond(mark.most) > 0, area.frames["y"].beyond(mark.least) < 0
+                x = mark.x + mark.shift
+            else:
+                continue
+            low, high = area.span("x")
+            for outside, edge, sign in ((above, where.top(), 1.0), (below, where.bottom(), -1.0)):
+                if not outside.any():
+                    continue
+                places = area.frames["x"].places(x[outside])
+                places = places[(places >= low) & (places <= high)]
+                across = where.left() + (places - low) / (high - low) * where.width()
+                painter.setBrush(QColor(self.theme.color(mark.color)))
+                for at in 6.0 * np.unique(np.round(across / 6.0)) if len(across) > 40 else across:
+                    painter.drawPolygon(
+                        QPolygonF(
+                            [
+                                QPointF(at, edge + sign),
+                                QPointF(at - 4.0, edge + 7.0 * sign),
+                                QPointF(at + 4.0, edge + 7.0 * sign),
+                            ]
+                        )
+                    )
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+
+    def _draw_notes(self, painter: QPainter, index: int, area: PlotArea) -> None:
+        fonts, where = self._fonts, area.where
+        low, high = area.frames["y"].limits
+        moving = [
+            (mark.label, "muted" if mark.color in ("grid", "axis") else mark.color)
+            for mark in area.plot.marks
+            if isinstance(mark, Rule) and mark.across == "y" and mark.label and low <= mark.at <= high
+        ]
+        moving += [(mark.text, mark.color) for mark in area.plot.marks if isinstance(mark, Note) and mark.free]
+        for (text, color), (x, y) in zip(moving, self._places_of(index, area, len(moving)), strict=False):
+            middle = QPointF(where.left() + x * where.width(), where.bottom() - y * where.height())
+            self._write_note(painter, fonts.elided(text, where.width() - 8.0), middle, color, where)
+        for note in (mark for mark in area.plot.marks if isinstance(mark, Note) and not mark.free):
+            at = area.to_pixels(area.frames["x"].place(note.x), area.frames["y"].place(note.y))
+            if np.isnan(at.x()) or np.isnan(at.y()) or not where.adjusted(-1, -1, 1, 1).contains(at):
+                continue
+            text = fonts.elided(note.text, where.width() - 8.0)
+            half = 0.5 * fonts.width(text) + 2.0
+            shift = {"left": half, "right": -half, "center": 0.0}[note.anchor]
+            self._write_note(painter, text, QPointF(at.x() + shift, at.y()), note.color, where)
+
+    def _write_note(self, painter: QPainter, text: str, middle: QPointF, color: str, where: QRectF) -> None:
+        wide, high = self._fonts.width(text), self._fonts.height
+        left = min(
+            max(middle.x() - 0.5 * wide, where.left() + 2.0), max(where.left() + 2.0, where.right() - wide - 2.0)
+        )
+        box = QRectF(left, middle.y() - 0.5 * high, wide, high)
+        self._write_on_paper(painter, box, text, QColor(self.theme.color(color)))
+
+    def _places_of(self, index: int, area: PlotArea, count: int) -> list[tuple[float, float]]:
+        """Where moving texts stand, as shares; they stay for a moment, so that they can be read while data move."""
+        if count == 0:
+            return []
+        fonts, where = self._fonts, area.where
+        key = (count, where.getRect(), tuple(sorted(area.zoom.items())))
+        now = time.monotonic()
+        known = self._placed.get(index)
+        if known is not None and known[0] == key and now - known[1] < NOTES_SECONDS:
+            if not self._settle.isActive():
+                self._settle.start()
+            return known[2]
+
+        def size(text: str) -> tuple[float, float]:
+            wide = min(fonts.width(text) + 6.0, where.width() - 4.0)
+            return wide / where.width(), fonts.height / where.height()
+
+        shown = Frames(area.frames["x"], area.frames["y"], area.frames.get("right"))
+        found = [(placed.x, placed.y) for placed in place_texts(area.plot, shown, size)]
+        self._placed[index] = (key, now, found)
+        return found
+
+    # --- the mouse
+
+    def point_at(self, moment: float) -> None:
+        """The person points at this moment."""
+        self.pointed.emit(moment)
+
+    def _mouse_moved(self, position: QPointF) -> None:
+        self._mouse = QPointF(position)
+        found = self._read()
+        if found != self.reading:
+            self.reading = found
+            self._over.update()
+
+    def _mouse_left(self) -> None:
+        self._mouse = None
+        if self.reading is not None:
+            self.reading = None
+            self._over.update()
+
+    def _read(self) -> Reading | None:
+        if self._mouse is None or self.figure is None:
+            return None
+        step = self.figure.stamp.get("step", "")
+        for area in self.areas:
+            found = reading(area, self._mouse, step)
+            if found is not None:
+                return found
+        return None
+
+    def hover_text(self, position: QPoint | QPointF) -> str:
+        """What the readout says at a position of this widget."""
+        step = self.figure.stamp.get("step", "") if self.figure is not None else ""
+        found = [reading(area, QPointF(position), step) for area in self.areas]
+        return "\n".join(line for one in found if one is not None for line in one.lines)
+
+    def _draw_reading(self, painter: QPainter, found: Reading) -> None:
+        theme, fonts = self.theme, self._fonts
+        wide = max(fonts.width(line) for line in found.lines) + 16.0
+        high = len(found.lines) * (fonts.height + 1.0) + 10.0
+        at = found.point
+        left = at.x() + 14.0 if at.x() + 14.0 + wide < self.canvas.width() else at.x() - 14.0 - wide
+        top = min(max(4.0, at.y() - 0.5 * high), max(4.0, self.canvas.height() - high - 4.0))
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
+        color = QColor(theme.color(found.color))
+        painter.setPen(pen(theme.color("panel"), 1.5))
+        painter.setBrush(color)
+        painter.drawEllipse(at, 4.5, 4.5)
+        painter.setPen(pen(theme.color("axis")))
+        painter.setBrush(QColor(theme.color("panel")))
+        painter.drawRoundedRect(QRectF(max(2.0, left), top, wide, high), 5.0, 5.0)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        base = top + 5.0 + fonts.tick_metrics.ascent()
+        for line in found.lines:
+            painter.setPen(QColor(theme.color("text")))
+            painter.drawText(QPointF(max(2.0, left) + 8.0, base), line)
+            base += fonts.height + 1.0
+
+    # --- keys and looks
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_0:
+            self.reset_view()
+        elif event.modifiers() & Qt.KeyboardModifier.AltModifier and event.key() in (Qt.Key.Key_Up, Qt.Key.Key_Down):
+            self.zoom_by(0.8 if event.key() == Qt.Key.Key_Up else 1.25)
+        else:
+            super().keyPressEvent(event)
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if not hasattr(self, "canvas"):
+            return
+        if event.type() == QEvent.Type.PaletteChange:
+            self.theme = current()
+            self.redraw()
+        elif event.type() == QEvent.Type.FontChange:
+            self._fonts = Fonts.of(self.font())
+            self._placed.clear()
+            self.redraw()
+
+
+def _is_present(mark: Mark) -> bool:
+    """Whether a rule marks the moment that is shown; on a heatmap it is white, where no role's color would show."""
+    return isinstance(mark, Rule) and mark.across == "x" and mark.color in ("accent", "#ffffff")
+
+
+def _words(plot: Plot) -> tuple[str, ...]:
+    return plot.title, plot.x.label, plot.y.label, plot.right.label if plot.right is not None else ""
+
+
+def _widest(fonts: Fonts, shown: Sequence[Tick]) -> float:
+    return max((fonts.width(tick.text) for tick in shown), default=0.0)
+
+
+def _steady(width: float) -> float:
+    """A width that does not tremble with every digit."""
+    return 8.0 * np.ceil(width / 8.0)
+
+
+def _spaced(area: PlotArea, side: str, axis: Axis, count: int, needs: Callable[[str], float], room: float) -> Frame:
+    """An axis as shown, with as many ticks as there is room for.
+
+    needs   pixels that a text takes along the axis
+    """
+    frame, (low, high) = area.auto[side], area.limits(side)
+    key = (low, high, frame.scale, frame.linear_below, axis.ticks, count, round(room))
+    known = area.settled.get(side)
+    if known is None or known[0] != key:
+        known = area.settled[side] = (key, _with_ticks(frame.zoomed(low, high, count), axis, count, needs, room))
+    return known[1]
+
+
+def _with_ticks(frame: Frame, axis: Axis, count: int, needs: Callable[[str], float], room: float) -> Frame:
+    low, high = frame.limits
+    if axis.ticks is None:
+        while count > 2 and sum(needs(tick.text) for tick in frame.ticks) > room:
+            count -= 1
+            frame = frame.zoomed(low, high, count)
+        return frame
+    chosen = [
+        Tick(at, place, text) for at, text in axis.ticks if low <= at <= high and np.isfinite(place := frame.place(at))
+    ]
+    widest = max((needs(tick.text) for tick in chosen), default=1.0)
+    return replace(frame, ticks=thinned(chosen, max(2, int(room / widest))))

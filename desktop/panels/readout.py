@@ -1,0 +1,139 @@
+"""What stands under the mouse, in exact numbers: the nearest point of a line, a box with all its ends, a cell."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PySide6.QtCore import QPointF
+
+from layerscope.core.figures.figure import Axis, Boxes, Heatmap, Line
+from layerscope.core.figures.scales import inverse, number_text
+from layerscope.core.text import _
+
+if TYPE_CHECKING:
+    from .area import PlotArea
+
+REACH = 36.0  # pixels within which a point is meant
+DIGITS = 4
+
+
+@dataclass(frozen=True)
+class Reading:
+    """lines: what is said; point: what it is said of, in pixels; color: its color's role."""
+
+    lines: tuple[str, ...]
+    point: QPointF
+    color: str
+
+
+def reading(area: PlotArea, position: QPointF, step: str = "") -> Reading | None:
+    """What is under a position (pixels); None where nothing is.
+
+    step   of the figure, said where no axis says it
+    """
+    if not area.where.adjusted(-4, -4, 4, 4).contains(position) or not area.frames:
+        return None
+    found: list[tuple[float, Reading]] = []
+    for mark in area.plot.marks:
+        near: tuple[float, Reading] | None = None
+        if isinstance(mark, Line):
+            near = _on_line(area, mark, position)
+        elif isinstance(mark, Boxes):
+            near = _in_boxes(area, mark, position)
+        elif isinstance(mark, Heatmap):
+            near = _in_cell(area, mark, position)
+        if near is not None:
+            found.append(near)
+    if not found:
+        return None
+    nearest = min(found, key=lambda pair: pair[0])[1]
+    if step and not area.view.time_plots:
+        nearest = Reading((*nearest.lines, _("step {step}").format(step=step)), nearest.point, nearest.color)
+    return nearest
+
+
+def said(axis: Axis, value: float) -> str:
+    """ "layer: 3", "loss: 0.2135"; the name where the axis has names."""
+    if axis.ticks is not None:
+        at, name = min(axis.ticks, key=lambda tick: abs(tick[0] - value), default=(math.nan, ""))
+        if abs(at - value) < 0.5:
+            return f"{axis.label}: {name}"
+    text = number_text(value, 9) if float(value).is_integer() and abs(value) < 1e9 else number_text(value, DIGITS)
+    return f"{axis.label}: {text}" if axis.label else text
+
+
+def _on_line(area: PlotArea, line: Line, position: QPointF) -> tuple[float, Reading] | None:
+    axis = area.plot.right if line.axis == "right" and area.plot.right is not None else area.plot.y
+    x, y = area.frames["x"].places(line.x), area.heights(line)
+    (left, right), (bottom, top) = area.span("x"), area.span("y")
+    across = area.where.left() + (x - left) / (right - left) * area.where.width()
+    down = area.where.bottom() - (y - bottom) / (top - bottom) * area.where.height()
+    distance = np.hypot(across - position.x(), down - position.y())
+    if not np.isfinite(distance).any():
+        return None
+    index = int(np.nanargmin(distance))
+    if distance[index] > REACH:
+        return None
+    texts = [line.label] if line.label else []
+    texts += [said(area.plot.x, float(line.x[index])), said(axis, float(line.y[index]))]
+    # A line that stands back is meant only when nothing else is near.
+    away = float(distance[index]) + (8.0 if line.faint else 0.0)
+    return away, Reading(tuple(texts), QPointF(across[index], down[index]), line.color)
+
+
+def _in_boxes(area: PlotArea, boxes: Boxes, position: QPointF) -> tuple[float, Reading] | None:
+    (left, right) = area.span("x")
+    centers = area.frames["x"].places(boxes.x + boxes.shift)
+    across = area.where.left() + (centers - left) / (right - left) * area.where.width()
+    if len(across) == 0:
+        return None
+    half = 0.5 * boxes.width / (right - left) * area.where.width()
+    index = int(np.nanargmin(np.abs(across - position.x())))
+    away = abs(float(across[index]) - position.x())
+    if away > half + 6.0:
+        return None
+    texts = [boxes.label] if boxes.label else []
+    texts.append(said(area.plot.x, float(boxes.x[index])))
+
+    def row(name: str, value: float) -> None:
+        if not math.isnan(value):
+            texts.append(f"{name}: {number_text(float(value), DIGITS)}")
+
+    row(_("maximum"), boxes.most[index])
+    for name, ends in ((_("outer box"), boxes.outer), (_("inner box"), boxes.inner)):
+        if ends is not None and not math.isnan(ends[0][index]):
+            low, high = (number_text(float(end[index]), DIGITS) for end in ends)
+            texts.append(_("{name}: {low} to {high}").format(name=name, low=low, high=high))
+    row(_("middle"), boxes.middle[index])
+    row(_("minimum"), boxes.least[index])
+    return away, Reading(tuple(texts), QPointF(float(across[index]), position.y()), boxes.color)
+
+
+def _in_cell(area: PlotArea, heatmap: Heatmap, position: QPointF) -> tuple[float, Reading] | None:
+    x = float(inverse(_place(area, "x", position), area.frames["x"].scale, area.frames["x"].linear_below))
+    y = float(inverse(_place(area, "y", position), area.frames["y"].scale, area.frames["y"].linear_below))
+    column = int(np.searchsorted(heatmap.x_edges, x, side="right")) - 1
+    row = int(np.searchsorted(heatmap.y_edges, y, side="right")) - 1
+    rows, columns = heatmap.values.shape
+    if not (0 <= row < rows and 0 <= column < columns):
+        return None
+    value = float(heatmap.values[row, column])
+    first, last = heatmap.x_edges[column], heatmap.x_edges[column + 1]
+    # Cells of one step are centered on it or begin with it; either way the whole number inside is the step.
+    moment = math.ceil(first) if last - first <= 1.0 + 1e-9 else x
+    texts = (
+        said(area.plot.x, float(round(moment))),
+        said(area.plot.y, 0.5 * float(heatmap.y_edges[row] + heatmap.y_edges[row + 1])),
+        f"{heatmap.label}: {number_text(value, DIGITS)}" if heatmap.label else number_text(value, DIGITS),
+    )
+    return 1.0, Reading(texts, position, "text")
+
+
+def _place(area: PlotArea, side: str, position: QPointF) -> float:
+    low, high = area.span(side)
+    if side == "x":
+        return low + (position.x() - area.where.left()) / area.where.width() * (high - low)
+    return low + (area.where.bottom() - position.y()) / area.where.height() * (high - low)

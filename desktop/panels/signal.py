@@ -1,0 +1,8 @@
+"""Signal: the activation range of every layer."""
+
+from .base import PANELS, Panel
+
+
+@PANELS.add("signal")
+class SignalPanel(Panel):
+    name = "signal"
