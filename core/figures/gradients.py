@@ -22,6 +22,7 @@ from .reading import (
     first_moment,
     lane_prefix,
     lane_title,
+    layer_name,
     layer_ticks,
     moment_at,
     nothing,
@@ -111,11 +112,11 @@ def build(scene: Scene, options: GradientOptions) -> Figure:
         if start is not None and start.step != moment.step:
             at_start = _norms(start, shown, options)
             behind.append(
-                Line(x, at_start, look.color, _("before training (step 0)"), marker=look.marker, width=1.5, faint=True)
+                Line(x, at_start, look.color, _("before training"), marker=look.marker, width=1.5, faint=True)
             )
         theory = expected(lane, shown, options)
         if theory is not None:
-            behind.append(Line(x, theory, look.color, _("theory before training"), dash="dashed", width=1.2))
+            behind.append(Line(x, theory, look.color, _("theory"), dash="dashed", width=1.2))
         front.append(Line(x, norms, look.color, lane_title(lane, scene), look.dash, look.marker))
         notes += _notes(lane, scene, shown, norms, theory, look.color)
     symbol = "∂L/∂W" if options.quantity == "weight" else "∂L/∂a"
@@ -144,7 +145,9 @@ def _y_limits(marks: list[Mark]) -> tuple[float, float] | None:
     values = values[np.isfinite(values) & (values > 1e-300)]
     if values.size == 0:
         return None
-    low, high = math.floor(math.log10(values.min()) - 0.05), math.ceil(math.log10(values.max()) + 0.05)
+    first, last = math.log10(values.min()), math.log10(values.max())
+    room = max(0.05, 0.02 * (last - first))
+    low, high = math.floor(first - room), math.ceil(last + room)
     if high - low < 2:
         low = high - 2
     return 10.0 ** max(low, -300), 10.0 ** min(high, 300)
@@ -252,8 +255,8 @@ def _yours(lane: Lane, scene: Scene, options: GradientOptions) -> str:
     said = []
     if math.isfinite(ratio) and first != last:
         said.append(
-            _("Layer {first} gets {ratio} times the gradient of layer {last}.").format(
-                first=shown[first].text, ratio=number_text(float(ratio)), last=shown[last].text
+            _("Layer {first} gets {ratio} times the gradient of {last}.").format(
+                first=shown[first].text, ratio=number_text(float(ratio)), last=layer_name(shown[last])
             )
         )
     factor = per_layer(norms)

@@ -33,6 +33,7 @@ Array = NDArray[np.float64]
 NAME, TITLE = "learning-curves", N_("Learning curves")
 MOST_POINTS = 1000  # bins of two numbers each
 EPOCH_RULES = 6
+EXPLODED = 20.0  # times the first loss, or guessing
 
 
 class LearningCurveOptions(Described, frozen=True, kw_only=True):
@@ -106,7 +107,8 @@ def build(scene: Scene, options: LearningCurveOptions) -> Figure:
             marks += _training(lane, scene, "loss", 1.0, options)
         for lane in lanes:
             marks += _validation(lane, lane.view.validation_loss, 1.0)
-        plots.append(Plot(x, Axis(_("loss (mean over samples)"), options.scale), tuple(marks)))
+        limits = _loss_limits(lanes) if options.scale == "linear" else None
+        plots.append(Plot(x, Axis(_("loss (mean over samples)"), options.scale, limits), tuple(marks)))
     if options.accuracy:
         marks = list(moments)
         for lane in lanes:
@@ -138,6 +140,22 @@ def build(scene: Scene, options: LearningCurveOptions) -> Figure:
     )
 
 
+def _loss_limits(lanes: list[Lane]) -> tuple[float, float] | None:
+    """What to show of a loss that explodes: what it was before, and the way up. None for all others."""
+    begins, greatest = [], []
+    for lane in lanes:
+        bins = binned(lane.view, "loss", MOST_POINTS)
+        finite = bins.most[np.isfinite(bins.most)]
+        if finite.size:
+            begins.append(float(bins.first[np.isfinite(bins.first)][0]))
+            greatest.append(float(finite.max()))
+        if math.isfinite(lane.chance):
+            begins.append(lane.chance)
+    if not greatest or max(greatest) < EXPLODED * max(begins):
+        return None
+    return 0.0, 3.0 * max(begins)
+
+
 def _last_step(lane: Lane) -> int:
     """The last step that something is known of."""
     view = lane.view
@@ -163,7 +181,8 @@ def _epochs(lanes: list[Lane], first: int, last: int) -> list[Mark]:
     rules: list[Mark] = []
     for epoch in range(first // per_epoch // every * every, last // per_epoch + 1, every):
         if epoch * per_epoch > first:
-            name = str(epoch) if rules else _("epoch {number}").format(number=epoch)
+            text = number_text(epoch, 12)
+            name = text if rules else _("epoch {number}").format(number=text)
             rules.append(Rule(float(epoch * per_epoch), "grid", name, across="x", dash="solid"))
     return rules
 
@@ -200,7 +219,11 @@ def _training(
     strange = ~(np.isfinite(bins.least) & np.isfinite(bins.most))
     if remarks and np.any(strange):
         at = int(np.argmax(strange))
-        text = _("not a finite number from step {step} on").format(step=number_text(float(bins.starts[at]), 9))
+        step = number_text(float(bins.starts[at]), 12)
+        if strange[at:].all():
+            text = _("not a finite number from step {step} on").format(step=step)
+        else:
+            text = _("not a finite number at step {step}").format(step=step)
         level = bins.first[:at][np.isfinite(bins.first[:at])]
         marks.append(
             remark(

@@ -31,7 +31,7 @@ from .export import Preset, clean, columns_of, metadata
 from .figure import Band, Boxes, Figure, Heatmap, Line, Note, Plot, Rule, Span
 from .legend import Entry, legend
 from .palette import BAND, DASHES, FAINT, INNER_BOX, OUTER_BOX, Theme
-from .placement import place_notes, place_on_rule, shares
+from .placement import place_texts, shares
 from .scales import Frame, Frames, clip_marks, color_limits, frames, thinned, ticks, transform
 
 Array = NDArray[np.float64]
@@ -40,7 +40,7 @@ MARKERS = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D", "": ""
 TITLE_SIZE = 1.2  # times the preset's text
 MOST_CELLS = 600  # of a heatmap drawn as vectors
 VECTOR_DPI = 300  # of images inside vector files
-MOST_MARKERS = 60  # more points than this are drawn as a line without markers
+MOST_MARKERS = 50  # on a line; of more points only every second, third ... has one
 _settings = threading.Lock()  # Matplotlib's settings belong to the whole process
 
 RC = {
@@ -135,6 +135,11 @@ def _wrapped(text: str, size: float, width: float, lines: int, weight: str = "no
     return found
 
 
+def _fitting(text: str, size: float, width: float) -> str:
+    """The text in one line, cut off where it does not fit."""
+    return (_wrapped(text, size, width, 1) or [""])[0]
+
+
 # --- one figure on its part of the page
 
 
@@ -175,7 +180,9 @@ class _Sheet:
         weight: str = "normal",
         across: str = "left",
         up: str = "baseline",
+        backed: bool = False,
     ) -> None:
+        back = {"facecolor": self.theme.color("panel"), "edgecolor": "none", "alpha": 0.75, "pad": 0.1 * self.em * 72.0}
         self.canvas.text(
             x / self.page[0],
             y / self.page[1],
@@ -185,6 +192,7 @@ class _Sheet:
             fontweight=weight,
             ha=across,
             va=up,
+            bbox=back if backed else None,
         )
 
     def axes(self, left: float, bottom: float, width: float, height: float) -> Axes:
@@ -252,7 +260,7 @@ class _Sheet:
         used = 0.0
         for entry in entries:
             room = right - left - swatch - 0.4 * em
-            text = (_wrapped(entry.label, self.preset.text, room, 1) or [""])[0]
+            text = _fitting(entry.label, self.preset.text, room)
             width = swatch + 0.4 * em + _measured(text, self.preset.text) + gap
             if rows[-1] and used + width - gap > right - left:
                 rows.append([])
@@ -337,6 +345,15 @@ class _Sheet:
             found = frames(plot, int(np.clip((right - left) / (5.0 * em), 2, 8)), count_y)
             same_below = index + 1 < len(figure.plots) and figure.plots[index + 1].x == plot.x
             rooms.append(_Room(plot, found, names_x=not same_below))
+        # The room decides how many numbers there are, and the widest number how much room: twice is enough.
+        for _again in range(2):
+            self._lay_out(rooms, share, left, right, bottom, top)
+        return rooms
+
+    def _lay_out(
+        self, rooms: list[_Room], share: Sequence[float], left: float, right: float, bottom: float, top: float
+    ) -> None:
+        em = self.em
         margin = max(self._tick_width(room.frames.y) for room in rooms)
         margin_right = max((self._tick_width(r.frames.right) if r.frames.right else 0.0) for r in rooms)
         overhang = max(self._overhang(room) for room in rooms)
@@ -356,9 +373,8 @@ class _Sheet:
             room.bottom = y
             y -= under
             # Now that the size is known: as many numbers as there is room for.
-            counts = room.width / (4.6 * em), room.height / (1.9 * em)
+            counts = room.width / (4.6 * em), room.height / (1.6 * em)
             room.frames = frames(room.plot, *(int(np.clip(count, 2, 8)) for count in counts))
-        return rooms
 
     def _tick_width(self, frame: Frame) -> float:
         return max((_measured(_drawable(t.text), self.preset.text) for t in frame.ticks), default=0.0)
@@ -450,7 +466,7 @@ class _Sheet:
         if label and (label[0] == _drawable(plot.y.label) or not plot.title):
             self.text(label_left, y, label[0], "muted")
         if room.names_x:
-            label = (_wrapped(plot.x.label, self.preset.text, room.width, 1) or [""])[0]
+            label = _fitting(plot.x.label, self.preset.text, room.width)
             self.text(room.left + room.width / 2, room.bottom - 2.5 * em, label, "muted", across="center")
 
     def _ticks(self, room: _Room, heat: bool) -> None:
@@ -495,13 +511,15 @@ class _Sheet:
     def _line(self, axes: Axes, mark: Line, frame_x: Frame, frame: Frame) -> None:
         look = self._line_look(mark.color, mark.dash, mark.marker, mark.width, mark.faint)
         if len(mark.x) > MOST_MARKERS:
-            look["marker"] = ""
+            look["markevery"] = -(-len(mark.x) // MOST_MARKERS)
         x, y = frame_x.places(mark.x), _within(frame.places(mark.y), frame)
         if _lonely(y) and not look["marker"]:
             # Numbers with gaps on both sides have no line that would show them.
             alone = _alone(y)
             axes.plot(
-                x[alone], y[alone], **{**look, "linestyle": "", "marker": "o", "markersize": 3.0 * self.preset.line}
+                x[alone],
+                y[alone],
+                **{**look, "linestyle": "", "marker": "o", "markersize": 3.0 * self.preset.line},
             )
         axes.plot(x, y, **look, zorder=2.0 if mark.faint or mark.width < 1.5 else 3.0)
         self._clip_arrows(axes, mark.x, mark.y, mark.color, frame_x, frame)
@@ -619,12 +637,6 @@ class _Sheet:
             axes.axvline(at, **look)
             return
         axes.axhline(at, **look)
-        if mark.label:
-            text = _drawable(mark.label)
-            size = (_measured(text, self.preset.text) / room.width, 1.1 * self.em / room.height)
-            x, y = place_on_rule(room.plot, room.frames, mark, size)
-            color = mark.color if mark.color not in ("grid", "axis") else "muted"
-            self._note(room, x, y, text, color, "center")
 
     def _heatmap(self, axes: Axes, mark: Heatmap, found: Frames) -> None:
         low, high = color_limits(mark)
@@ -644,11 +656,13 @@ class _Sheet:
             axes.pcolormesh(x, y, np.ma.masked_invalid(places), shading="flat", snap=True, **look)
 
     def _notes(self, axes: Axes, notes: Sequence[Note], room: _Room) -> None:
-        free = [note for note in notes if note.free]
-        texts = [_wrapped(note.text, self.preset.text, room.width, 1) for note in free]
-        sizes = [(_measured((t or [""])[0], self.preset.text) / room.width, 1.1 * self.em / room.height) for t in texts]
-        for note, text, (x, y) in zip(free, texts, place_notes(room.plot, room.frames, sizes), strict=True):
-            self._note(room, x, y, (text or [""])[0], note.color, "center")
+        def size(text: str) -> tuple[float, float]:
+            width = _measured(_fitting(text, self.preset.text, room.width), self.preset.text)
+            return width / room.width, 1.1 * self.em / room.height
+
+        for placed in place_texts(room.plot, room.frames, size):
+            text = _fitting(placed.text, self.preset.text, room.width)
+            self._note(room, placed.x, placed.y, text, placed.color, "center")
         for note in notes:
             if not note.free:
                 x = float(shares(np.array(note.x), room.frames.x))
@@ -658,7 +672,12 @@ class _Sheet:
 
     def _note(self, room: _Room, x: float, y: float, text: str, color: str, anchor: str) -> None:
         self.text(
-            room.left + x * room.width, room.bottom + y * room.height - 0.36 * self.em, text, color, across=anchor
+            room.left + x * room.width,
+            room.bottom + y * room.height - 0.36 * self.em,
+            text,
+            color,
+            across=anchor,
+            backed=True,
         )
 
     # --- color scale

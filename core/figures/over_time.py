@@ -31,9 +31,9 @@ from .quantities import QUANTITIES
 from .reading import (
     LayersOption,
     Place,
-    at_places,
     columns,
     lane_title,
+    layer_name,
     layer_ticks,
     moment_at,
     nothing,
@@ -66,9 +66,13 @@ def _shown_lanes(scene: Scene, options: OverTimeOptions) -> list[Lane]:
     return chosen or list(scene.lanes[:1])
 
 
+def _of_weights(quantity: str) -> bool:
+    return quantity.startswith("weight") or quantity == "update_ratio"
+
+
 def _indices(shown: tuple[Place, ...], quantity: str) -> list[int]:
     """Columns of the layers; of weights, the layer that has them."""
-    if quantity.startswith("weight") or quantity == "update_ratio":
+    if _of_weights(quantity):
         return [p.weighted if p.weighted >= 0 else p.index for p in shown]
     return [p.index for p in shown]
 
@@ -219,14 +223,15 @@ def _yours(lane: Lane, scene: Scene, options: OverTimeOptions) -> str:
         return _("At this step no layer has a finite number.")
     least, most = finite[np.argmin(values[finite])], finite[np.argmax(values[finite])]
     unit = f"\u00a0{quantity.unit}" if quantity.unit else ""
-    said = _("At this step from {low} (layer {one}) to {high} (layer {other}).").format(
+    said = _("At this step from {low} ({one}) to {high} ({other}).").format(
         low=number_text(float(values[least])) + unit,
-        one=shown[least].text,
+        one=layer_name(shown[least]),
         high=number_text(float(values[most])) + unit,
-        other=shown[most].text,
+        other=layer_name(shown[most]),
     )
-    weightless = np.array([p.weighted < 0 for p in shown])
-    strange = ~np.isfinite(at_places(whole, shown)) & ~weightless if quantity.scale != "log" else np.isinf(values)
+    # Layers without weights have no number of weights; that is no surprise.
+    expected = np.array([p.weighted >= 0 or not _of_weights(options.quantity) for p in shown])
+    strange = ~np.isfinite(values) & expected
     if np.any(strange):
         said += " " + _("Not finite in layer {layers}.").format(layers=ranges_text([p.text for p in shown], strange))
     return said

@@ -6,8 +6,8 @@ exports place a note by the same rule whatever their size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,30 +70,66 @@ def covered(plot: Plot, frames: Frames) -> tuple[Array, dict[str, Array]]:
     return everything, joined
 
 
-def place_notes(plot: Plot, frames: Frames, sizes: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Centers of the plot's free notes, in the order of its marks.
+@dataclass(frozen=True)
+class Placed:
+    """A text of the plot and its center, in shares of the axes."""
 
-    sizes   (width, height) of each free note as shares of the axes
+    text: str
+    color: str
+    x: float
+    y: float
+
+
+Box = tuple[float, float, float, float]  # center x, center y, width, height
+
+
+def place_texts(plot: Plot, frames: Frames, size: Callable[[str], tuple[float, float]]) -> list[Placed]:
+    """Labels of level rules and free notes, with the places found for them: off the data, and off each other.
+
+    size   (width, height) of a text as shares of the axes
     """
+    found: list[Placed] = []
+    taken: list[Box] = []
+    for mark in plot.marks:
+        if isinstance(mark, Rule) and mark.across == "y" and mark.label:
+            low, high = frames.y.limits
+            if low <= mark.at <= high:
+                x, y = _on_rule(plot, frames, mark, size(mark.label), taken)
+                taken.append((x, y, *size(mark.label)))
+                color = "muted" if mark.color in ("grid", "axis") else mark.color
+                found.append(Placed(mark.label, color, x, y))
     notes = [mark for mark in plot.marks if isinstance(mark, Note) and mark.free]
-    if not notes:
-        return []
-    obstacles, by_color = covered(plot, frames)
-    taken: list[tuple[float, float, float, float]] = []
-    found = []
-    for note, (width, height) in zip(notes, sizes, strict=True):
-        own = by_color.get(note.color, np.empty((0, 2)))
-        x, y = _best(note, width, height, obstacles, own, taken, frames)
-        taken.append((x, y, width, height))
-        found.append((x, y))
+    if notes:
+        obstacles, by_color = covered(plot, frames)
+        for note in notes:
+            own = by_color.get(note.color, np.empty((0, 2)))
+            width, height = size(note.text)
+            x, y = _best(note, width, height, obstacles, own, taken, frames)
+            taken.append((x, y, width, height))
+            found.append(Placed(note.text, note.color, x, y))
     return found
 
 
-def place_on_rule(plot: Plot, frames: Frames, rule: Rule, size: tuple[float, float]) -> tuple[float, float]:
-    """Center of a level rule's label: above or below it, at the end or in the middle, where it covers least.
+def place_notes(plot: Plot, frames: Frames, sizes: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Centers of the plot's free notes, in the order of its marks, where level rules have no labels to mind.
 
-    size   (width, height) of the label as shares of the axes
+    sizes   (width, height) of each free note as shares of the axes
     """
+    free = tuple(mark for mark in plot.marks if isinstance(mark, Note) and mark.free)
+    by_note = dict(zip(free, sizes, strict=True))
+    obstacles, by_color = covered(plot, frames)
+    taken: list[Box] = []
+    for note in free:
+        own = by_color.get(note.color, np.empty((0, 2)))
+        x, y = _best(note, *by_note[note], obstacles, own, taken, frames)
+        taken.append((x, y, *by_note[note]))
+    return [(x, y) for x, y, _width, _height in taken]
+
+
+def _on_rule(
+    plot: Plot, frames: Frames, rule: Rule, size: tuple[float, float], taken: list[Box]
+) -> tuple[float, float]:
+    """Center of a level rule's label: above or below it, at the end or in the middle, where it covers least."""
     points, _by_color = covered(replace(plot, marks=tuple(m for m in plot.marks if m is not rule)), frames)
     at = float(shares(np.array(rule.at), frames.y))
     half_w, half_h = size[0] / 2, size[1] / 2
@@ -105,10 +141,11 @@ def place_on_rule(plot: Plot, frames: Frames, rule: Rule, size: tuple[float, flo
     ] or [(1.0 - half_w, min(max(at, half_h), 1.0 - half_h))]
 
     def hidden(center: tuple[float, float]) -> int:
+        over = sum(abs(center[0] - x) < half_w + w / 2 and abs(center[1] - y) < half_h + h / 2 for x, y, w, h in taken)
         if not len(points):
-            return 0
+            return 1000 * over
         away = np.abs(points - center)
-        return int(((away[:, 0] < half_w) & (away[:, 1] < half_h)).sum())
+        return 1000 * over + int(((away[:, 0] < half_w) & (away[:, 1] < half_h)).sum())
 
     return min(tried, key=hidden)
 
@@ -119,7 +156,7 @@ def _best(
     height: float,
     obstacles: Array,
     own: Array,
-    taken: list[tuple[float, float, float, float]],
+    taken: list[Box],
     frames: Frames,
 ) -> tuple[float, float]:
     half_w, half_h = width / 2 + CLEAR, height / 2 + CLEAR
@@ -134,7 +171,7 @@ def _best(
         cost += 10.0 * np.minimum(inside.sum(axis=1), 40)
     for other_x, other_y, other_w, other_h in taken:
         apart_x, apart_y = half_w + other_w / 2, half_h + other_h / 2
-        cost += 200.0 * ((np.abs(x - other_x) < apart_x) & (np.abs(y - other_y) < apart_y))
+        cost += 2000.0 * ((np.abs(x - other_x) < apart_x) & (np.abs(y - other_y) < apart_y))
     # Close to its own line, and rather near the place that the figure asked for.
     if len(own):
         gap_x = np.maximum(np.abs(own[:, 0] - x[:, None]) - half_w, 0.0)

@@ -239,6 +239,13 @@ def ranges_text(texts: Sequence[str], chosen: NDArray[np.bool_]) -> str:
     return ", ".join(parts)
 
 
+def layer_name(place: Place) -> str:
+    """ "layer 3", "the output" within a sentence."""
+    if place.text.isdigit():
+        return _("layer {number}").format(number=place.text)
+    return _("the output")
+
+
 def factor_text(value: float, digits: int = 2) -> str:
     return "×" + number_text(value, digits)
 

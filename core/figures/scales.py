@@ -384,7 +384,7 @@ def frames(plot: Plot, count_x: int = TICKS, count_y: int = TICKS) -> Frames:
             left += [mark.low, mark.high]
         elif isinstance(mark, Boxes):
             x += [mark.x + mark.shift - mark.width, mark.x + mark.shift + mark.width]
-            left += [mark.least, mark.most]
+            left += [mark.least, mark.most, *(mark.outer or ()), *(mark.inner or ())]
         elif isinstance(mark, Heatmap):
             x.append(mark.x_edges)
             left.append(mark.y_edges)

@@ -37,6 +37,7 @@ from .reading import (
     cue_of,
     lane_prefix,
     lane_title,
+    layer_name,
     layer_ticks,
     moment_at,
     nothing,
@@ -117,7 +118,7 @@ def build(scene: Scene, options: SignalOptions) -> Figure:
     percentiles = all(read.percentiles is not None for read in found)
     marks: list[Mark] = []
     if options.healthy:
-        marks.append(Span(-HEALTHY, HEALTHY, "healthy", _("healthy, about −1 to 1")))
+        marks.append(Span(-HEALTHY, HEALTHY, "healthy", _("healthy")))
     theory: list[Mark] = []
     notes: list[Mark] = []
     for number, read in enumerate(found):
@@ -128,7 +129,7 @@ def build(scene: Scene, options: SignalOptions) -> Figure:
         if options.theory and lane.predictions:
             mean, std = predicted(lane, "mean", read.shown), predicted(lane, "std", read.shown)
             for edge in (mean - std, mean + std):
-                theory.append(Line(x, edge, look.color, _("theory before training, mean ± std"), "dashed", width=1.2))
+                theory.append(Line(x, edge, look.color, _("theory, mean ± std"), "dashed", width=1.2))
         if np.any(read.strange):
             text = _("not a finite number in layer {layers}").format(
                 layers=ranges_text([p.text for p in read.shown], read.strange)
@@ -239,24 +240,26 @@ def _yours(lane: Lane, scene: Scene, options: SignalOptions) -> str:
         first, last = int(finite[0]), int(finite[-1])
         if first == last:
             said.append(
-                _("Layer {layer} puts out {mean} ± {std}.").format(
-                    layer=read.shown[first].text,
+                _("The mean ± std of {layer} is {mean} ± {std}.").format(
+                    layer=layer_name(read.shown[first]),
                     mean=number_text(float(read.mean[first])),
                     std=number_text(float(read.std[first])),
                 )
             )
         else:
             said.append(
-                _("The spread (std) goes from {first} in layer {one} to {last} in layer {other}.").format(
+                _("The spread (std) goes from {first} in {one} to {last} in {other}.").format(
                     first=number_text(float(read.std[first])),
                     last=number_text(float(read.std[last])),
-                    one=read.shown[first].text,
-                    other=read.shown[last].text,
+                    one=layer_name(read.shown[first]),
+                    other=layer_name(read.shown[last]),
                 )
             )
             hidden = read.std[finite[:-1]] if finite.size > 2 else read.std[finite]
             spread = float(hidden.max() / hidden.min()) if hidden.min() > 0.0 else math.inf
-            if spread > 10.0:
+            if hidden.max() == 0.0:
+                said.append(_("Every hidden layer puts out one and the same number."))
+            elif spread > 10.0:
                 said.append(
                     _("Between the hidden layers it differs {factor} times.").format(factor=number_text(spread))
                 )

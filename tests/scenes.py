@@ -1,0 +1,200 @@
+"""Scenes of every sort, made without training anything."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from dataclasses import replace
+
+import numpy as np
+from experiments import act, dense, experiment
+
+from layerscope.core.diagnostics.probes import LAYER_COLUMNS
+from layerscope.core.engine.layout import RUN_COLUMNS
+from layerscope.core.figures.figure import Lane, Scene
+from layerscope.core.network import plan
+from layerscope.core.record import Detail, Record, RecordView
+from layerscope.core.theory.mean_field import predict
+
+LONG = "Übung – ∂L/∂a ‖w‖ $x$ <&> 多层网络 🎓 \x07 " * 6
+EXAMPLE = {
+    "loss": 1.7,
+    "accuracy": 0.4,
+    "learning_rate": 0.1,
+    "gradient_norm": 0.6,
+    "clipped_gradient_norm": 0.6,
+    "activation.min": -0.8,
+    "activation.max": 1.5,
+    "activation.mean": 0.3,
+    "activation.std": 0.4,
+    "activation.rms": 0.5,
+    "activation.zero_fraction": 0.1,
+    "activation.saturated_fraction": 0.05,
+    "activation.nonfinite_fraction": 0.0,
+    "gradient.rms": 1e-4,
+    "gradient.norm": 1e-2,
+    "gradient.min": -1e-3,
+    "gradient.max": 1e-3,
+    "gradient.zero_fraction": 0.0,
+    "weight_gradient.norm": 1e-2,
+    "weight.norm": 4.0,
+    "update_ratio": 1e-3,
+}
+
+
+def lines(layers: int, steps: int, seed: int = 0) -> np.ndarray:
+    """(steps, columns) of a record that looks like a training: positive, noisy, gradients smaller at the front."""
+    names = [*RUN_COLUMNS, *LAYER_COLUMNS * layers]
+    found = np.array([EXAMPLE[name] for name in names]) * np.ones((steps, 1))
+    found *= np.exp(0.1 * np.random.default_rng(seed).standard_normal(found.shape))
+    for layer in range(layers):
+        first = len(RUN_COLUMNS) + layer * len(LAYER_COLUMNS)
+        for name in ("gradient.norm", "gradient.rms"):
+            found[:, first + LAYER_COLUMNS.index(name)] *= 0.4 ** (layers - layer)
+        for name in ("weight_gradient.norm", "weight.norm", "update_ratio"):
+            if layer % 2:  # an activation layer has no weights
+                found[:, first + LAYER_COLUMNS.index(name)] = np.nan
+    return found
+
+
+def detail(layers: int, step: int) -> Detail:
+    spread = np.array([-0.6, -0.4, 0.0, 0.3, 0.6, 1.0, 1.2])
+    return Detail(step, spread[:, None] * np.linspace(1.0, 0.5, layers))
+
+
+class Lanes:
+    """Makes lanes of a small network of `depth` hidden layers."""
+
+    def lane(
+        self,
+        steps: int = 40,
+        depth: int = 3,
+        name: str = "A",
+        label: str = "as built",
+        change: Callable[[np.ndarray], None] = lambda lines: None,
+        theory: bool = True,
+    ) -> Lane:
+        """A lane whose record has `steps` rows; `change` edits the lines before they are recorded."""
+        made = experiment(*[layer for _ in range(depth) for layer in (dense(8), act("tanh"))], dense(10))
+        layout = plan(made)
+        paths = tuple(card.path for card in layout.cards)
+        kept = Record(paths, tuple("activation" if i % 2 else "dense" for i in range(len(paths))), steps_per_epoch=15)
+        content = lines(len(paths), steps, depth)
+        change(content)
+        kept.append(content)
+        kept.validation += [(step, 1.5, 0.5) for step in range(0, steps + 1, 15)]
+        if steps:
+            kept.details.append(detail(len(paths), steps - 1))
+        predictions = predict(layout, 1.0) if theory else ()
+        return Lane(name, label, kept.view(), layout, predictions, ("Test", 7, "0123456789ab"), math.log(10))
+
+    def thinned(self) -> Lane:
+        """A lane whose record stands for a million steps."""
+        lane = self.lane(steps=1, depth=1)
+        kept = Record(lane.view.layers, lane.view.kinds, steps_per_epoch=23, budget=4 * 1024 * 1024)
+        chunk = lines(len(lane.view.layers), 4000)
+        for number in range(250):
+            if number == 100:
+                spiked = chunk.copy()
+                spiked[17] *= 1e6
+                kept.append(spiked)
+            else:
+                kept.append(chunk)
+        return replace(lane, view=kept.view())
+
+
+def all_nan(content: np.ndarray) -> None:
+    content[:] = np.nan
+
+
+def gap(content: np.ndarray) -> None:
+    """Steps 10 to 19 are lost, and one layer at the end."""
+    content[10:20] = np.nan
+    content[-1, len(RUN_COLUMNS) + 2 * len(LAYER_COLUMNS) : len(RUN_COLUMNS) + 3 * len(LAYER_COLUMNS)] = np.nan
+
+
+def explosion(content: np.ndarray) -> None:
+    """Grows without bound, then overflows."""
+    with np.errstate(over="ignore"):
+        content *= np.exp(np.linspace(0.0, 600.0, len(content)))[:, None]
+    content[-3:] = np.inf
+    content[-1] = np.nan
+
+
+def zeros(content: np.ndarray) -> None:
+    content[:, len(RUN_COLUMNS) :] = 0.0
+
+
+def empty_view(lane: Lane) -> RecordView:
+    return replace(
+        lane.view,
+        kept_steps=np.empty(0, dtype=np.int64),
+        block=lane.view.block[:0],
+        low=lane.view.low[:0],
+        high=lane.view.high[:0],
+        validation_steps=np.empty(0, dtype=np.int64),
+        validation_loss=np.empty(0),
+        validation_accuracy=np.empty(0),
+        details=(),
+    )
+
+
+CASES = (
+    "empty",
+    "nothing",
+    "one step",
+    "two steps",
+    "normal",
+    "looking",
+    "gap",
+    "all nan",
+    "explosion",
+    "zeros",
+    "thinned",
+    "long names",
+    "two depths",
+    "four lanes",
+    "deep",
+    "no theory",
+)
+
+
+@lru_cache(maxsize=32)
+def scene(case: str) -> Scene:
+    """The scene of one of the cases."""
+    lanes = Lanes()
+    simple = {
+        "one step": {"steps": 1},
+        "two steps": {"steps": 2},
+        "normal": {},
+        "gap": {"change": gap},
+        "all nan": {"change": all_nan},
+        "explosion": {"change": explosion},
+        "zeros": {"change": zeros},
+        "long names": {"label": LONG},
+        "deep": {"depth": 30},
+        "no theory": {"theory": False},
+    }
+    if case in simple:
+        lane = lanes.lane(**simple[case])
+        if case == "long names":
+            lane = replace(lane, experiment=(LONG, 7, "0123456789ab"))
+        return Scene((lane,), len(lane.view) - 1)
+    if case == "empty":
+        lane = lanes.lane()
+        return Scene((replace(lane, view=empty_view(lane)),), 0)
+    if case == "nothing":
+        return Scene((), 0)
+    if case == "looking":
+        lane = lanes.lane(steps=20)
+        view = replace(lane.view, moment=20, line=lane.view.block[-1] * 1.5, details=(detail(7, 20),))
+        return Scene((replace(lane, view=view),), 20)
+    if case == "thinned":
+        return Scene((lanes.thinned(),), 500_000)
+    if case == "two depths":
+        return Scene((lanes.lane(depth=2), lanes.lane(depth=5, steps=25, name="B", label="deeper")), 39)
+    assert case == "four lanes"
+    return Scene(tuple(lanes.lane(depth=3, name=n, label=f"variant {n}") for n in "ABCD"), 20)
+
+
