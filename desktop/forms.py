@@ -12,14 +12,13 @@ from functools import partial
 from typing import Any, Protocol
 
 import msgspec
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QWheelEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFormLayout,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QMenu,
     QSizePolicy,
@@ -34,7 +33,7 @@ from layerscope.core.text import _
 
 from .fresh import changed_kind, fresh
 from .number_box import NumberBox
-from .roles import RoleLabel
+from .roles import RoleLabel, follow_font
 
 NONE = ""  # the combo's name for "no kind"
 
@@ -214,11 +213,6 @@ class FieldRow(QWidget):
         return True
 
 
-def _label_width(widget: QWidget) -> int:
-    # One width for the labels of all forms, so that the fields of nested forms stand in one column.
-    return widget.fontMetrics().averageCharWidth() * 14
-
-
 def _rows(parent: QWidget) -> QFormLayout:
     rows = QFormLayout(parent)
     rows.setContentsMargins(0, 0, 0, 0)
@@ -230,13 +224,21 @@ def _rows(parent: QWidget) -> QFormLayout:
     return rows
 
 
-def _label(text: str, help: str, buddy: QWidget) -> QLabel:
-    label = RoleLabel(capital(text), "text", 0.95)
-    label.setFixedWidth(_label_width(buddy))
-    label.setMinimumHeight(buddy.sizeHint().height())
-    label.setToolTip(help)
-    label.setBuddy(buddy)
-    return label
+class FieldLabel(RoleLabel):
+    """The label of an editor, in a column of its own."""
+
+    def __init__(self, text: str, help: str, buddy: QWidget):
+        super().__init__(capital(text), "text", 0.95)
+        self.setToolTip(help)
+        self.setBuddy(buddy)
+        self.follow()
+
+    def follow(self) -> None:
+        super().follow()
+        # One width for the labels of all forms, so that the fields of nested forms stand in one column.
+        self.setFixedWidth(self.fontMetrics().averageCharWidth() * 15)
+        if self.buddy() is not None:
+            self.setMinimumHeight(self.buddy().sizeHint().height())
 
 
 class Form(QWidget):
@@ -263,7 +265,7 @@ class Form(QWidget):
             editor.changed.connect(partial(self._pass_on, field.name))
             self.editors[field.name] = editor
             if isinstance(editor, FieldRow):
-                self._layout.addRow(_label(_(field.label), _(field.help), editor.editor), editor)
+                self._layout.addRow(FieldLabel(_(field.label), _(field.help), editor.editor), editor)
             else:
                 self._layout.addRow(editor)
         self.show_value(self.value)
@@ -302,6 +304,11 @@ class Form(QWidget):
                 other, values = field.shown_when
                 self._layout.setRowVisible(editor, getattr(value, other) in values)
 
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            follow_font(self)
+
     def explain(self, path: str, sentence: str) -> bool:
         """Say below the field at `path` why it cannot be so ("": nothing); whether there is such a field."""
         name, _dot, rest = path.partition(".")
@@ -325,7 +332,7 @@ class KindForm(QWidget):
         self.choice.setAccessibleDescription(_(field.help))
         self.choice.chosen.connect(self._chosen)
         if labeled:
-            self._layout.addRow(_label(_(field.label), _(field.help), self.choice), self.choice)
+            self._layout.addRow(FieldLabel(_(field.label), _(field.help), self.choice), self.choice)
         else:
             self._layout.addRow(self.choice)
         self.sentence = RoleLabel("", "alarm", 0.9)

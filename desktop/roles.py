@@ -38,7 +38,7 @@ def _follow(label: QLabel, role: str, scale: float, bold: bool) -> None:
         label.setPalette(palette)
 
 
-OUTSIDE = (QEvent.Type.PaletteChange, QEvent.Type.ApplicationFontChange, QEvent.Type.ApplicationPaletteChange)
+OUTSIDE = (QEvent.Type.PaletteChange, QEvent.Type.ApplicationPaletteChange)
 
 
 class RoleLabel(QLabel):
@@ -54,12 +54,16 @@ class RoleLabel(QLabel):
 
     def set_role(self, role: str) -> None:
         self._look = (role, *self._look[1:])
+        self.follow()
+
+    def follow(self) -> None:
+        """Take color and font from the theme and the program's font of now."""
         _follow(self, *self._look)
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
         if event.type() in OUTSIDE and hasattr(self, "_look"):
-            _follow(self, *self._look)
+            self.follow()
 
 
 class ElidedLabel(QElidingLabel):
@@ -74,9 +78,20 @@ class ElidedLabel(QElidingLabel):
 
     def set_role(self, role: str) -> None:
         self._look = (role, *self._look[1:])
+        self.follow()
+
+    def follow(self) -> None:
+        """Take color and font from the theme and the program's font of now."""
         _follow(self, *self._look)
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
         if event.type() in OUTSIDE and hasattr(self, "_look"):
-            _follow(self, *self._look)
+            self.follow()
+
+
+def follow_font(root: QWidget) -> None:
+    """Tell all labels below a widget that the font has changed: Qt does not tell those with a size of their own."""
+    for kind in (RoleLabel, ElidedLabel):
+        for label in root.findChildren(kind):
+            label.follow()

@@ -68,6 +68,7 @@ class PlusButton(QToolButton):
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
         self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self._lit = False
         self.choices = QMenu(self)
         self.choices.aboutToShow.connect(self.opened)
         self.setMenu(self.choices)
@@ -79,6 +80,12 @@ class PlusButton(QToolButton):
         self.setAccessibleName(_("Add a layer here"))
         self.setToolTip(_("Add a layer here"))
 
+    def set_lit(self, lit: bool) -> None:
+        """Light up while a card is dragged over this gap."""
+        if lit != self._lit:
+            self._lit = lit
+            self.update()
+
     def sizeHint(self) -> QSize:
         return QSize(40, 13)
 
@@ -89,7 +96,7 @@ class PlusButton(QToolButton):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         middle = QPointF(self.width() / 2, self.height() / 2)
-        lit = self.underMouse() or self.menu().isVisible()
+        lit = self._lit or self.underMouse() or self.menu().isVisible()
         if lit:
             painter.setPen(QPen(tint("accent", 0.45), 1.5))
             painter.drawLine(QPointF(6, middle.y()), QPointF(self.width() - 6, middle.y()))

@@ -5,6 +5,7 @@ A card knows nothing of the session. It shows a `Content` and says what a person
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -22,6 +23,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
+    QApplication,
     QFrame,
     QHBoxLayout,
     QMenu,
@@ -39,6 +41,7 @@ from .card_actions import ActionRow, action_text
 from .content import Content
 from .health import UNKNOWN, Health
 from .health_strip import HealthStrip, health_text
+from .inner import Inner, InnerRow
 from .quick import QuickSettings
 
 CORNER = 7.0
@@ -100,6 +103,7 @@ class Card(QFrame):
     """See the module's sentence.
 
     changed    (path in the experiment, plain value, key of the gesture)
+    dragged    a layer's card is being carried away; where on the card it was gripped
     opened     the card was opened or closed
     wanted     "delete", "duplicate", "up", "down", "add", "previous", "next", "fix"
     selected   the person chose this card
@@ -108,6 +112,7 @@ class Card(QFrame):
     changed = Signal(str, object, str)
     wanted = Signal(str)
     opened = Signal()
+    dragged = Signal(QPoint)
     selected = Signal()
 
     def __init__(self, content: Content, parent: QWidget | None = None):
@@ -129,15 +134,17 @@ class Card(QFrame):
         self.shape_label = RoleLabel("", "text", 0.92)
         self.shape_label.setWordWrap(False)
         top = QHBoxLayout()
-        top.setSpacing(4)
+        top.setSpacing(0)
+        self.title.setContentsMargins(INDENT - 12, 0, 4, 0)
         top.addWidget(self.chevron)
         top.addWidget(self.title, 1)
         self.naming = QuickSettings(bold=True)
         self.naming.changed.connect(self._changed)
         top.addWidget(self.naming, 1)
         top.addWidget(self.dot)
-        top.addWidget(self.parameters)
         top.addSpacing(4)
+        top.addWidget(self.parameters)
+        top.addSpacing(8)
         top.addWidget(self.shape_label)
 
         self.quick = QuickSettings()
@@ -172,6 +179,10 @@ class Card(QFrame):
         trouble.setSpacing(4)
         trouble.addWidget(self.sentence)
         trouble.addWidget(self.fix, 0, Qt.AlignmentFlag.AlignLeft)
+        self._inner = QVBoxLayout()
+        self._inner.setSpacing(0)
+        self.inner: list[InnerRow] = []
+        self._column.addLayout(self._inner)
         self._column.addLayout(trouble)
         self.form: Any = None
         self.action_row: ActionRow | None = None
@@ -204,6 +215,7 @@ class Card(QFrame):
         self.fix.setText(content.fix.text if content.fix is not None else "")
         if self.form is not None:
             self.form.show_value(content.value)
+        self._show_inner(content.inner)
         self._describe()
         self.update()
 
@@ -212,8 +224,24 @@ class Card(QFrame):
         self.setAccessibleName(", ".join(part for part in (content.title, content.shape, content.parameters) if part))
         self.setAccessibleDescription(" ".join(part for part in (content.problem, content.differs) if part))
 
-    def show_health(self, health: Health) -> None:
-        self.strip.show_health(health)
+    def _show_inner(self, inner: tuple[Inner, ...]) -> None:
+        while len(self.inner) > len(inner):
+            row = self.inner.pop()
+            self._inner.removeWidget(row)
+            row.hide()
+            row.deleteLater()
+        for row, one in zip(self.inner, inner, strict=False):
+            row.show_inner(one)
+        for one in inner[len(self.inner) :]:
+            row = InnerRow(one)
+            self._inner.addWidget(row)
+            self.inner.append(row)
+
+    def show_health(self, found: Mapping[str, Health]) -> None:
+        """Show what was measured, by path; UNKNOWN where nothing was."""
+        self.strip.show_health(found.get(self.content.card, UNKNOWN))
+        for row in self.inner:
+            row.show_health(found.get(row.inner.path, UNKNOWN))
 
     def show_selected(self, selected: bool) -> None:
         if selected != self.is_selected:
@@ -324,12 +352,24 @@ class Card(QFrame):
         super().focusOutEvent(event)
         self.update()
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:
+    def _action(self, event: QKeyEvent) -> str:
+        """What a key does on this card, or ""."""
         modifiers = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
-        action = KEYS.get((Qt.Key(event.key()), modifiers))
+        action = KEYS.get((Qt.Key(event.key()), modifiers), "")
+        return action if self.content.is_layer or action in ("previous", "next") else ""
+
+    def event(self, event: QEvent) -> bool:
+        # While a card has the focus, its keys come before the window's with the same keys.
+        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent) and self._action(event):
+            event.accept()
+            return True
+        return super().event(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        action = self._action(event)
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self._toggle()
-        elif action in ("previous", "next") or (action is not None and self.content.is_layer):
+        elif action:
             self.wanted.emit(action)
         else:
             super().keyPressEvent(event)
@@ -338,6 +378,14 @@ class Card(QFrame):
         if event.button() == Qt.MouseButton.LeftButton:
             self._pressed = event.position().toPoint()
             event.accept()
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        pressed = self._pressed
+        if pressed is None or not self.content.is_layer:
+            return
+        if (event.position().toPoint() - pressed).manhattanLength() >= QApplication.startDragDistance():
+            self._pressed = None
+            self.dragged.emit(pressed)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         pressed, self._pressed = self._pressed, None

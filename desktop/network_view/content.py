@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from layerscope.core.experiment import Experiment
@@ -14,6 +15,7 @@ from layerscope.core.text import _, ngettext
 
 from ..forms import kind_label
 from .fixes import Fix, loss_fix
+from .inner import Inner
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Content:
     quick       paths of the settings that are edited on the card itself
     notes       muted words beside them
     shape       of one sample behind the card
+    inner       the layers inside of this one
     differs     what lane A has here, when it is something else
     """
 
@@ -47,6 +50,7 @@ class Content:
     fix: Fix | None = None
     differs: str = ""
     is_layer: bool = False
+    inner: tuple[Inner, ...] = ()
 
 
 def own_choice(kind: type[Layer]) -> Field | None:
@@ -80,7 +84,22 @@ def problem_within(plan: Plan, place: str) -> str:
     return next((s for where, s in plan.problems if where == place or where.startswith(place + ".")), "")
 
 
-def layer_content(planned: PlannedCard, differs: str = "") -> Content:
+def layer_contents(plan: Plan, differs: Mapping[str, str]) -> list[Content]:
+    """The cards of all layers in data order; layers inside of a layer are on its card."""
+    inner: dict[str, list[Inner]] = {}
+    for card in plan.cards:
+        outer, _dot, rest = card.path.partition(".")
+        if rest:
+            shape = shape_text(card.shape) if card.shape is not None else ""
+            inner.setdefault(outer, []).append(Inner(card.path, card.layer.title(), shape, card.problem))
+    return [
+        layer_content(card, differs.get(card.path, ""), tuple(inner.get(card.path, ())))
+        for card in plan.cards
+        if "." not in card.path
+    ]
+
+
+def layer_content(planned: PlannedCard, differs: str = "", inner: tuple[Inner, ...] = ()) -> Content:
     layer = planned.layer
     naming = own_choice(type(layer))
     shape_help = ""
@@ -104,6 +123,7 @@ def layer_content(planned: PlannedCard, differs: str = "") -> Content:
         problem=planned.problem,
         differs=differs,
         is_layer=True,
+        inner=inner,
     )
 
 

@@ -11,46 +11,37 @@ from itertools import pairwise
 from typing import Any
 
 import msgspec
-from PySide6.QtCore import QEvent, QSize, Qt, QTimer
+from PySide6.QtCore import QEvent, QPoint, QSize, Qt, QTimer
 from PySide6.QtGui import QCursor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from layerscope.core.errors import InputError
 from layerscope.core.experiment import Experiment
-from layerscope.core.figures.palette import cue
+from layerscope.core.figures.palette import cue, lane_index
 from layerscope.core.layers.base import Layer
 from layerscope.core.text import _
 
-from ..roles import RoleLabel, color
+from ..roles import RoleLabel, color, follow_font
 from ..session import Session
 from .add_menu import PlusButton, fill_add_menu
 from .card import Card
 from .content import (
     Content,
     data_content,
-    layer_content,
+    layer_contents,
     loss_content,
     parameter_text,
     training_content,
 )
 from .differences import differences
+from .dragging import Column, drag_card
 from .empty_state import EmptyState
-from .health import UNKNOWN, health_of
+from .health import health_of
 from .quick import field_at
 from .wire_view import WireView
 
 # the card of an operation whose path is no card's
 CARD_OF = {"optimizer": "training"}
-
-
-class Column(QWidget):
-    """What is scrolled: it is as wide as the view, however long its texts are."""
-
-    def minimumSizeHint(self) -> QSize:
-        return QSize(120, super().minimumSizeHint().height())
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        QPainter(self).fillRect(self.rect(), color("panel"))
 
 
 class NetworkView(QWidget):
@@ -106,7 +97,9 @@ class NetworkView(QWidget):
         self.scroll_area.setFrameShape(QFrame.Shape.NoFrame)
         self.scroll_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.scroll_area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        column = Column()
+        column = Column(lambda: self.plus)
+        column.dropped.connect(self._drop)
+        column.moved.connect(lambda place: self.scroll_area.ensureVisible(place.x(), place.y(), 0, 40))
         self._column = QVBoxLayout(column)
         self._column.setContentsMargins(10, 2, 10, 12)
         self._column.setSpacing(0)
@@ -137,14 +130,13 @@ class NetworkView(QWidget):
         many = len(session.lanes) > 1
         self.lane_badge.setVisible(many)
         self.lane_badge.setText(state.name)
-        self.lane_badge.set_role(cue(lane).color)
+        self.lane_badge.set_role(cue(lane_index(state.name)).color)
         self.total.setText(parameter_text(plan.parameter_count))
         banner = plan.problem_at("network") if experiment.network else ""
         self.banner.setText(banner[:1].upper() + banner[1:])
         self.banner.setVisible(bool(banner))
 
-        top = [card for card in plan.cards if "." not in card.path]
-        self._show_layers([layer_content(card, differs.get(card.path, "")) for card in top])
+        self._show_layers(layer_contents(plan, differs))
         self.data_card = self._show_fixed(self.data_card, data_content(experiment, plan, differs.get("data", "")), 0)
         loss = loss_content(experiment, plan, differs.get("loss", ""))
         self.loss_card = self._show_fixed(self.loss_card, loss, -1)
@@ -194,11 +186,12 @@ class NetworkView(QWidget):
 
     def _new_card(self, content: Content) -> Card:
         card = Card(content)
-        card.dot.role = cue(0).color
+        card.dot.role = cue(lane_index(self.session.lanes[0].name)).color
         card.changed.connect(partial(self._set_value, card))
         card.selected.connect(lambda: self.session.select(card=card.content.card))
         card.wanted.connect(partial(self._do, card))
         card.opened.connect(self._set_tab_order)
+        card.dragged.connect(partial(self._drag, card))
         return card
 
     def _insert_plus(self, index: int) -> None:
@@ -247,6 +240,7 @@ class NetworkView(QWidget):
         try:
             self.session.set_value(path, value, self._edit_text(card, inside), lane=self._lane, merge=merge)
         except InputError as error:
+            card.show_content(card.content)  # what is shown is what is
             card.explain(inside, error.problem)
         else:
             card.explain(inside, "")
@@ -284,6 +278,16 @@ class NetworkView(QWidget):
             if 0 <= to < len(self.cards):
                 self.session.move_layer(index, to, lane=self._lane)
                 self._focus_layer(to)
+
+    def _drag(self, card: Card, grip: QPoint) -> None:
+        if card in self.cards:
+            drag_card(card, self.cards.index(card), grip)
+
+    def _drop(self, index: int, gap: int) -> None:
+        to = gap - 1 if gap > index else gap
+        if to != index and index < len(self.cards):
+            self.session.move_layer(index, to, lane=self._lane)
+            self._focus_layer(to)
 
     def _step_focus(self, card: Card, way: int) -> None:
         cards = self._all_cards()
@@ -335,13 +339,12 @@ class NetworkView(QWidget):
         found = {}
         if scene is not None and 0 <= lane < len(scene.lanes):
             view = scene.lanes[lane].view
-            layers = {card.content.card: card.content.value.kind_name() for card in self.cards}  # type: ignore[attr-defined]
-            known = dict(zip(view.layers, view.kinds, strict=True))
+            planned = [(card.path, card.layer.kind_name()) for card in self.session.plan(lane).cards]
             # A scene of the network before the last edit says nothing about this one.
-            if all(known.get(path) == kind for path, kind in layers.items()):
+            if planned == list(zip(view.layers, view.kinds, strict=True)):
                 found = health_of(view, self.session.position)
         for card in self.cards:
-            card.show_health(found.get(card.content.card, UNKNOWN))
+            card.show_health(found)
         self._show_wire()
 
     def _show_wire(self) -> None:
@@ -377,10 +380,13 @@ class NetworkView(QWidget):
         super().changeEvent(event)
         if event.type() == QEvent.Type.LanguageChange:
             self._rebuild()
+        elif event.type() == QEvent.Type.FontChange:
+            follow_font(self)
 
     def _rebuild(self) -> None:
         """Make all widgets again, with texts in the language of now."""
         self._take_wire_away()
+        self.wire_view.deleteLater()
         outer = self.layout()
         assert isinstance(outer, QVBoxLayout)
         while outer.count():

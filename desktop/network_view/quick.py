@@ -174,7 +174,7 @@ class QuickSettings(QWidget):
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
-        if event.type() == QEvent.Type.ApplicationFontChange:
+        if event.type() == QEvent.Type.FontChange:
             for chip in self.chips.values():
                 self._size(chip)
 

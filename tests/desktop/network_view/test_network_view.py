@@ -11,17 +11,23 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from PySide6.QtCore import QCoreApplication, QEvent, QPoint, Qt
+from PySide6.QtCore import QCoreApplication, QEvent, QPoint, QPointF, Qt
+from PySide6.QtGui import QDragMoveEvent, QDropEvent, QFont, QKeySequence, QMouseEvent, QShortcut
 from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QLabel, QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 
 from layerscope.core.engine.program import Operation
 from layerscope.core.experiment import Experiment, build
 from layerscope.core.layers.base import Layer
+from layerscope.core.network import plan
 from layerscope.core.text import use_translations
 from layerscope.desktop.network_view import NetworkView
 from layerscope.desktop.network_view.add_menu import offers
 from layerscope.desktop.network_view.card import Card
+from layerscope.desktop.network_view.content import layer_contents
+from layerscope.desktop.network_view.dragging import carried
+from layerscope.desktop.network_view.health import UNKNOWN, Bar, Health
+from layerscope.desktop.network_view.inner import Inner
 from layerscope.desktop.session import Session, Wire
 
 Make = Callable[..., Any]
@@ -582,3 +588,90 @@ def test_cards_show_what_the_real_training_measures(session: Session, qtbot: QtB
     qtbot.waitUntil(
         lambda: [card.content.card for card in view._all_cards() if card.is_active] not in ([], lit), timeout=20_000
     )
+
+
+# --- dragging, layers inside of layers, large fonts
+
+
+@pytest.mark.parametrize(
+    ("index", "gap", "order"),
+    [(0, 2, "Tanh Dense ReLU"), (2, 0, "ReLU Dense Tanh"), (1, 1, "Dense Tanh ReLU"), (1, 2, "Dense Tanh ReLU")],
+)
+def test_a_card_is_dropped_on_a_gap(stage: Make, index: int, gap: int, order: str) -> None:
+    s = stage(network(64, "tanh", "relu"))
+    QApplication.processEvents()
+    column, place = s.view.scroll_area.widget(), QPointF(s.view.plus[gap].geometry().center())
+    data = carried(index)
+    rest = data, Qt.MouseButton.LeftButton, NONE
+    column.dragMoveEvent(QDragMoveEvent(place.toPoint(), Qt.DropAction.MoveAction, *rest))
+    assert [plus._lit for plus in s.view.plus].index(True) == gap
+    column.dropEvent(QDropEvent(place, Qt.DropAction.MoveAction, *rest))
+    assert s.titles == order.split()
+    assert not any(plus._lit for plus in s.view.plus)
+
+
+def test_pulling_a_card_starts_a_drag_and_does_not_open_it(stage: Make, qtbot: QtBot) -> None:
+    s = stage(network(64, "tanh", 10))
+    card = s.view.cards[1]
+    card.dragged.disconnect()
+    gripped: list[QPoint] = []
+    card.dragged.connect(gripped.append)
+    start = QPoint(100, 10)
+    qtbot.mousePress(card, Qt.MouseButton.LeftButton, pos=start)
+    far = QPointF(100, 60)
+    move = QMouseEvent(QEvent.Type.MouseMove, far, far, Qt.MouseButton.LeftButton, Qt.MouseButton.LeftButton, NONE)
+    QApplication.sendEvent(card, move)
+    qtbot.mouseRelease(card, Qt.MouseButton.LeftButton, pos=start)
+    assert gripped == [start]
+    assert not card.expanded
+
+
+def test_keys_of_a_focused_card_come_before_those_of_the_window(stage: Make, qtbot: QtBot) -> None:
+    s = stage(network(64, "tanh", 10))
+    elsewhere: list[int] = []
+    shortcut = QShortcut(QKeySequence("Ctrl+D"), s.view)
+    shortcut.activated.connect(lambda: elsewhere.append(1))
+    press(s.view.cards[1], Qt.Key.Key_D, Qt.KeyboardModifier.ControlModifier, qtbot)
+    assert s.titles == ["Dense", "Tanh", "Tanh", "Dense"]
+    assert elsewhere == []
+
+
+def test_layers_inside_of_a_layer_are_rows_on_its_card() -> None:
+    whole = plan(network(64, "relu", 10))
+    first, second, third = whole.cards
+    nested = msgspec.structs.replace(
+        whole, cards=(first, msgspec.structs.replace(second, path="0.body.0"), msgspec.structs.replace(third, path="1"))
+    )
+    contents = layer_contents(nested, {})
+    assert [content.card for content in contents] == ["0", "1"]
+    assert contents[0].inner == (Inner("0.body.0", "ReLU", "64"),)
+
+
+def test_rows_of_inner_layers_show_their_health(qtbot: QtBot) -> None:
+    whole = plan(network(64, 10))
+    content = replace(layer_contents(whole, {})[0], inner=(Inner("0.body.0", "ReLU", "64"), Inner("0.body.1", "Tanh")))
+    card = Card(content)
+    qtbot.addWidget(card)
+    card.show()
+    health = Health(gradient=Bar(0.2, "dead"))
+    card.show_health({"0.body.1": health})
+    assert [row.strip.health for row in card.inner] == [UNKNOWN, health]
+    card.grab()
+    card.show_content(replace(content, inner=content.inner[:1]))
+    assert len(card.inner) == 1
+
+
+def test_texts_grow_with_the_font_of_the_program(stage: Make) -> None:
+    s = stage(network(64, "relu", 10), width=420)
+    s.view.cards[0].expand(True)
+    usual = QApplication.font()
+    labels = [s.view.heading, s.view.cards[0].title, s.view.cards[1].naming.chips["function"]]
+    before = [label.fontMetrics().height() for label in labels]
+    try:
+        large = QFont(usual)
+        large.setPointSizeF(usual.pointSizeF() * 2)
+        QApplication.setFont(large)
+        QApplication.processEvents()
+        assert all(label.fontMetrics().height() > 1.7 * old for label, old in zip(labels, before, strict=True))
+    finally:
+        QApplication.setFont(usual)
