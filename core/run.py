@@ -66,6 +66,7 @@ class Run:
         )
         self.checkpoints = Checkpoints(first_step=first_step)
         self._line = np.full((1, self.program.columns), np.nan)
+        self._ahead: tuple[Array, Detail] | None = None
         self.draw_parameters()
         self.checkpoints.add(first_step, self.machine.kept)
 
@@ -150,9 +151,10 @@ class Run:
     def micro(self, rows: int) -> None:
         """Compute the next rows of the coming step; after the last one the step is done."""
         self._look_around()
-        self._set_hyper()
         if self.row == 0:
+            self._ahead = self.look()
             self._line[:] = np.nan
+        self._set_hyper()
         stop = min(self.row + rows, len(self.program.table))
         self.machine.execute(self._line, self.step, self.row, stop)
         self.row = stop
@@ -198,10 +200,11 @@ class Run:
     def look(self) -> tuple[Array, Detail]:
         """What the coming step will measure, (columns,), and its percentiles; the position stays.
 
-        Forward and backward are computed, the parameters are not updated.
+        Forward and backward are computed, the parameters are not updated. Within a step: what the whole of it measures,
+        not only the operations done so far, as computed when it was begun.
         """
-        if self.row:
-            return self._line[0].copy(), self.percentiles(self.step)
+        if self.row and self._ahead is not None:
+            return self._ahead
         self._set_hyper()
         kept = self.machine.kept.copy()
         line = np.full((1, self.program.columns), np.nan)

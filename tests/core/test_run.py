@@ -67,6 +67,19 @@ def test_looking_changes_nothing(at_once):
     assert fingerprint(run) == fingerprint(at_once)
 
 
+def test_within_a_step_the_whole_step_is_shown():
+    run = Run(sample())
+    run.advance(9)
+    line, detail = run.look()
+    for _ in range(5):
+        run.operation_forward()
+        np.testing.assert_array_equal(run.look()[0], line)
+        np.testing.assert_array_equal(run.look()[1].percentiles, detail.percentiles)
+    run.advance(1)
+    np.testing.assert_array_equal(run.record.view().block[9], line)
+    assert not np.array_equal(run.look()[0], line)
+
+
 @pytest.mark.parametrize("goal", [0, 1, 63, 64, 65, 100, 149])
 def test_back_and_forth(at_once, goal):
     run = Run(sample())
