@@ -45,7 +45,7 @@ class Header(QFrame):
         self.menus = QMenuBar() if sys.platform == "darwin" else QMenuBar(self)
         if sys.platform != "darwin":
             self.menus.setNativeMenuBar(False)
-            row.addWidget(self.menus)
+            row.addWidget(self.menus, 0, Qt.AlignmentFlag.AlignVCenter)
         self.title = QLineEdit()
         self.title.setProperty("kind", "title")
         self.title.setMaxLength(200)

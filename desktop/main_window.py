@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import QMimeData, Qt, QTimer, QUrl
+from PySide6.QtCore import QByteArray, QMimeData, Qt, QTimer, QUrl
 from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent, QPaintEvent
 from PySide6.QtWidgets import QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
 
 from layerscope.core.text import N_, _
 
-from . import panels as panel_kinds
 from . import theme
 from .actions import Actions
 from .dialogs.about import AboutDialog
@@ -20,7 +19,7 @@ from .header import Header
 from .lanes_bar import LanesBar
 from .message_bar import MessageBar
 from .network_view import NetworkView
-from .panel_grid import PanelGrid
+from .panels.grid import PanelGrid
 from .places import log_file
 from .session import Session
 from .settings import Settings
@@ -40,6 +39,8 @@ class MainWindow(QMainWindow):
         self.setObjectName("main")
         self.setWindowIcon(theme.icon("icon", size=64))
         self.setAcceptDrops(True)
+        # A click beside everything takes the keyboard from a text that was being typed: Space plays again.
+        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.actions_ = Actions(self)
         self.documents = Documents(session, settings, self)
         self.header = Header(session, self.actions_, self.documents.open_lesson, self)
@@ -49,7 +50,7 @@ class MainWindow(QMainWindow):
         self.lanes = LanesBar(session, self.actions_)
         self.message = MessageBar()
         self.watch = MessageBar()
-        self.panels = PanelGrid([kind(session) for kind in _panels()])
+        self.panels = PanelGrid(session)
         self.transport = TransportBar(session, self.actions_)
         self._put_together()
         self._make_menus()
@@ -57,6 +58,7 @@ class MainWindow(QMainWindow):
         self._restore_layout()
         self._restyle()
         self._retitle()
+        self.setFocus()
 
     # --- the parts
 
@@ -118,22 +120,13 @@ class MainWindow(QMainWindow):
                 if name == "recent":
                     menu.addMenu(self._recent)
                 elif name == "panels":
-                    for panel in self.panels.panels:
-                        self._add_panel_switch(menu, panel)
+                    menu.addActions(self.panels.toggle_actions())
                 elif name:
                     menu.addAction(actions[name])
                 else:
                     menu.addSeparator()
         for menu, title in self._menus:
             menu.setTitle(_(title))
-
-    def _add_panel_switch(self, menu: QMenu, panel: QWidget) -> None:
-        action = menu.addAction(str(getattr(panel, "title", "")))
-        action.setCheckable(True)
-        action.setChecked(True)
-        action.setToolTip(_("Show or hide this panel"))
-        action.toggled.connect(lambda shown: self.panels.set_shown(panel, shown))
-        panel.setProperty("switch", action)
 
     def _connect(self) -> None:
         actions, session, documents = self.actions_, self.session, self.documents
@@ -247,8 +240,7 @@ class MainWindow(QMainWindow):
     def _export(self) -> None:
         from .dialogs.export import ExportDialog
 
-        shown = [panel for panel in self.panels.panels if not panel.isHidden()]
-        self._show_dialog(ExportDialog(self.session, shown, self))
+        self._show_dialog(ExportDialog(self.session, self.panels.visible_panels(), self))
 
     def _show_dialog(self, dialog: QWidget) -> None:
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -270,8 +262,6 @@ class MainWindow(QMainWindow):
 
     def _reset_layout(self) -> None:
         self.settings.forget_layout()
-        for panel in self.panels.panels:
-            panel.property("switch").setChecked(True)
         self.panels.reset()
         self._splitter.setSizes([NETWORK_WIDTH, max(1, self._splitter.width() - NETWORK_WIDTH)])
 
@@ -288,19 +278,16 @@ class MainWindow(QMainWindow):
             self._splitter.restoreState(state)
             self._splitter.setChildrenCollapsible(False)
             self._splitter.setHandleWidth(10)
-        for panel in self.panels.panels:
-            if getattr(panel, "name", "") in settings.hidden_panels:
-                panel.property("switch").setChecked(False)
-        self.panels.restore(settings)
+        panels = settings.state("panels")
+        if not panels.isEmpty() and not self.panels.restore_state(panels.data()):
+            self.panels.reset()
         self.session.set_speed(settings.speed)
 
     def _remember(self) -> None:
         settings = self.settings
         settings.write_state("geometry", self.saveGeometry())
         settings.write_state("columns", self._splitter.saveState())
-        self.panels.save(settings)
-        hidden = [str(getattr(panel, "name", "")) for panel in self.panels.panels if panel.isHidden()]
-        settings.write("hidden_panels", ",".join(hidden))
+        settings.write_state("panels", QByteArray(self.panels.save_state()))
         settings.write("speed", str(self.session.speed))
         settings.sync()
         self.documents.remember()
@@ -339,19 +326,3 @@ def _dropped(content: QMimeData) -> str:
     """The one local file that is dropped, or ""."""
     urls = content.urls()
     return urls[0].toLocalFile() if len(urls) == 1 and urls[0].isLocalFile() else ""
-
-
-def _panels() -> list[type[QWidget]]:
-    """The registered panels; while there are none, empty frames."""
-    if hasattr(panel_kinds, "panels"):
-        return list(panel_kinds.panels())
-    from PySide6.QtWidgets import QFrame
-
-    class Placeholder(QFrame):
-        name = title = "panel"
-
-        def __init__(self, session: Session):
-            super().__init__()
-            self.setProperty("surface", "card")
-
-    return [Placeholder] * 4

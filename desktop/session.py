@@ -118,6 +118,7 @@ class Session(QObject):
         self.undo_stack = QUndoStack(self)
         self.undo_stack.cleanChanged.connect(self._clean_changed)
         self._unsaved_document = False
+        self._closed = False
         self.worker = work.Worker(self)
         self._timer = QTimer(self)
         self._timer.setInterval(COLLECT_MILLISECONDS)
@@ -128,14 +129,16 @@ class Session(QObject):
 
     def start(self) -> None:
         """Begin to work; until then nothing is compiled, so that the window can appear first."""
-        if not self.worker.isRunning():
+        if not self.worker.isRunning() and not self._closed:
             self.worker.start()
             self._timer.start()
             self._send_lanes(fresh=True)
 
     def close(self) -> bool:
         """End the worker; whether it has ended."""
+        self._closed = True
         self._timer.stop()
+        self.undo_stack.blockSignals(True)  # it clears itself on its way out, and nobody needs to know
         return self.worker.leave() if self.worker.isRunning() else True
 
     # --- what is known of lanes

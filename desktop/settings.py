@@ -58,10 +58,6 @@ class Settings:
             return 0.0
 
     @property
-    def hidden_panels(self) -> list[str]:
-        return [name for name in self._read("hidden_panels", str, "").split(",") if name]
-
-    @property
     def watched(self) -> bool:
         """Whether the text of the lesson that is open was closed by the person."""
         return bool(self._read("lesson_text_closed", bool, False))

@@ -22,10 +22,10 @@ for _library in ("OMP", "OPENBLAS", "MKL"):
 # Compiling takes ten seconds: one place for all workers, and for the next time.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "kernels"))
 
-import pytest
+import pytest  # noqa: E402
 
-from layerscope.core.experiment import Experiment, build
-from layerscope.core.text import use_translations
+from layerscope.core.experiment import Experiment, build  # noqa: E402
+from layerscope.core.text import use_translations  # noqa: E402
 
 if TYPE_CHECKING:
     from layerscope.desktop.session import Session

@@ -191,9 +191,12 @@ def operation_words(session: Session, operation: Operation) -> str:
     where = names.get(operation.path, "")
     if not where:
         cards = session.plan(session.selected_lane).cards
-        number = next((i for i, card in enumerate(cards, 1) if card.path == operation.path), 0)
-        title = cards[number - 1].layer.title() if number else operation.path
-        where = _("layer {number} {title}").format(number=number, title=title)
+        place = next((i for i, card in enumerate(cards) if card.path == operation.path), None)
+        if place is None:
+            return f"{phase} · {operation.path}"
+        # counted as on the figures' axis: layers with weights, each with the functions that follow it
+        number = max(1, sum(bool(card.parameters) for card in cards[: place + 1]))
+        where = _("layer {number} {title}").format(number=number, title=cards[place].layer.title())
     return phase if where == phase else f"{phase} · {where}"
 
 
