@@ -89,7 +89,7 @@ def expected(lane: Lane, shown: tuple[Place, ...], options: GradientOptions) -> 
     anchor = _norms(start, shown, options)[-1]
     if not (relative[-1] > 0.0 and math.isfinite(relative[-1])):
         return None
-    return relative * (anchor / relative[-1])
+    return np.asarray(relative * (anchor / relative[-1]))
 
 
 def build(scene: Scene, options: GradientOptions) -> Figure:

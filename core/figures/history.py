@@ -128,7 +128,7 @@ def binned(view: RecordView, quantity: str, most: int) -> Binned:
         starts = np.append(starts, view.moment)
         end = view.moment + 1
     first, least, greatest, total = np.concatenate(parts, axis=1)
-    found = [first, least, greatest, total / counts[:, None]]
+    mean = total / counts[:, None]
     if isinstance(column, int):
-        found = [part[:, 0] for part in found]
-    return Binned(starts, end, *found, whole=size == 1 and not apart)
+        first, least, greatest, mean = first[:, 0], least[:, 0], greatest[:, 0], mean[:, 0]
+    return Binned(starts, end, first, least, greatest, mean, size == 1 and not apart)

@@ -43,7 +43,7 @@ VECTOR_DPI = 300  # of images inside vector files
 MOST_MARKERS = 50  # on a line; of more points only every second, third ... has one
 _settings = threading.Lock()  # Matplotlib's settings belong to the whole process
 
-RC = {
+RC: dict[Any, Any] = {
     "font.family": FONT,
     "axes.unicode_minus": True,
     "lines.scale_dashes": True,
@@ -462,9 +462,9 @@ class _Sheet:
             title = (_wrapped(plot.title, self.preset.text, right - label_left, 1, "bold") or [""])[0]
             self.text(label_left, y, title, weight="bold")
             label_left += _measured(title, self.preset.text, "bold") + 0.8 * em
-        label = _wrapped(plot.y.label, self.preset.text, right - label_left, 1)
-        if label and (label[0] == _drawable(plot.y.label) or not plot.title):
-            self.text(label_left, y, label[0], "muted")
+        label = _fitting(plot.y.label, self.preset.text, right - label_left)
+        if label == _drawable(plot.y.label) or not plot.title:
+            self.text(label_left, y, label, "muted")
         if room.names_x:
             label = _fitting(plot.x.label, self.preset.text, room.width)
             self.text(room.left + room.width / 2, room.bottom - 2.5 * em, label, "muted", across="center")
@@ -627,7 +627,7 @@ class _Sheet:
         if not low <= at <= high:
             return
         strong = mark.color == "accent"
-        look = {
+        look: dict[str, Any] = {
             "color": self.theme.color(mark.color),
             "linewidth": (1.4 if strong else 0.8) * self.preset.line,
             "linestyle": (0, DASHES[mark.dash]) if DASHES[mark.dash] else "-",
@@ -644,7 +644,7 @@ class _Sheet:
         x, y = found.x.places(mark.x_edges), found.y.places(mark.y_edges)
         look: dict[str, Any] = {
             "cmap": mark.colormap,
-            "norm": Normalize(*(float(transform(v, mark.scale)) for v in (low, high))),
+            "norm": Normalize(float(transform(low, mark.scale)), float(transform(high, mark.scale))),
             "zorder": 1,
         }
         if mark.values.size > MOST_CELLS:

@@ -104,7 +104,7 @@ def build(scene: Scene, options: OverTimeOptions) -> Figure:
             Heatmap(
                 values=np.ascontiguousarray(values.T),
                 x_edges=np.append(bins.starts, bins.end).astype(np.float64),
-                y_edges=np.arange(len(shown) + 1) + 0.5,
+                y_edges=np.arange(0.5, len(shown) + 1.0),
                 label=label,
                 scale=scale,
                 limits=limits,

@@ -160,11 +160,11 @@ def _best(
     frames: Frames,
 ) -> tuple[float, float]:
     half_w, half_h = width / 2 + CLEAR, height / 2 + CLEAR
-    x, y = np.meshgrid(
+    grid_x, grid_y = np.meshgrid(
         np.linspace(min(half_w, 0.5), max(1.0 - half_w, 0.5), COLUMNS),
         np.linspace(min(half_h, 0.5), max(1.0 - half_h, 0.5), ROWS),
     )
-    x, y = x.ravel(), y.ravel()
+    x, y = grid_x.ravel(), grid_y.ravel()
     cost = np.zeros(len(x))
     if len(obstacles):
         inside = (np.abs(obstacles[:, 0] - x[:, None]) < half_w) & (np.abs(obstacles[:, 1] - y[:, None]) < half_h)

@@ -24,6 +24,7 @@ Array = NDArray[np.float64]
 TICKS = 6  # about as many numbers as an axis should carry
 ROBUST_FROM = 24  # fewer values than this are always shown completely
 SPREADS = 2.0  # how many times the range of the middle 98 % an outlier may stretch the axis
+HUGE = 1e300  # an axis ends here at the latest
 NARROW_SPACE = "\u202f"
 MINUS = "\u2212"
 
@@ -118,13 +119,20 @@ def ticks(
     if scale == "log":
         return _log_ticks(low, high, count) if low > 0.0 else ()
     if scale == "symlog" and max(abs(low), abs(high)) > 2.0 * linear_below:
-        return _symlog_ticks(low, high, linear_below, count)
+        powers = tuple(t for t in _symlog_ticks(low, high, linear_below, count) if low <= t.at <= high)
+        if len(powers) > 1:
+            return powers
     at = _round_numbers(low, high, count, 1.0 if whole else 0.0)
     return _with_texts(at, [float(transform(v, scale, linear_below)) for v in at], linear_texts(at))
 
 
 def _with_texts(at: Sequence[float], places: Iterable[float], texts: Sequence[str]) -> tuple[Tick, ...]:
-    return tuple(Tick(float(a), float(p), t) for a, p, t in zip(at, places, texts, strict=True))
+    found: list[Tick] = []
+    for number, place, text in zip(at, places, texts, strict=True):
+        # Far from zero, neighbors can be too close for words to tell apart; one of them is enough.
+        if not found or found[-1].text != text:
+            found.append(Tick(float(number), float(place), text))
+    return tuple(found)
 
 
 def round_step(span: float, count: int) -> float:
@@ -206,7 +214,7 @@ def linear_texts(at: Sequence[float]) -> list[str]:
     step = min((b - a for a, b in itertools.pairwise(at)), default=largest)
     if largest >= 1e7 or largest < 1e-3:
         digits = max(0, math.floor(math.log10(largest)) - math.floor(math.log10(max(step, 1e-300)) + 1e-9))
-        return [_tidy(f"{v:.{min(digits, 6)}e}") if v else "0" for v in at]
+        return [_tidy(f"{v:.{min(digits, 15)}e}") if v else "0" for v in at]
     decimals = max(0, -math.floor(math.log10(max(step, 1e-12)) + 1e-9))
     decimals += any(abs(round(v, decimals) - v) > 1e-3 * step for v in at)  # steps of 2.5
     return [_tidy(f"{v:,.{decimals}f}") for v in at]
@@ -318,6 +326,7 @@ def _stretched(wanted: tuple[float, float] | None, always: Array) -> tuple[float
 
 def _limits(low: float, high: float, axis: Axis, exact: bool) -> tuple[float, float]:
     """Places to limits in data units, with room around the data."""
+    low, high = max(low, -HUGE), min(high, HUGE)  # so that their distance is a number
     if low == high:
         if axis.scale == "linear":
             room = 0.5 if exact or low == 0.0 else 0.5 * abs(low)
@@ -341,15 +350,13 @@ def _limits(low: float, high: float, axis: Axis, exact: bool) -> tuple[float, fl
 
 def _ordered(low: float, high: float, scale: Scale) -> tuple[float, float]:
     """Limits that can be drawn, whatever was asked for."""
-    tiny, huge = np.finfo(np.float64).tiny, 1e300
-    if not math.isfinite(low):
-        low = tiny if scale == "log" else -huge
-    if not math.isfinite(high):
-        high = huge
+    tiny = 1e-300
+    if math.isnan(low) or math.isnan(high):
+        low, high = (tiny, 1.0) if scale == "log" else (0.0, 1.0)
     if scale == "log":
-        low, high = max(low, tiny), max(high, tiny)
+        low, high = min(max(low, tiny), HUGE), min(max(high, tiny), HUGE)
         return (low, high) if high > low * (1 + 1e-9) else (low / 3.0, low * 3.0)
-    low, high = max(low, -huge), min(high, huge)
+    low, high = min(max(low, -HUGE), HUGE), min(max(high, -HUGE), HUGE)
     if high - low > 1e-12 * max(abs(low), abs(high)):
         return low, high
     room = 0.5 * abs(low) if low else 0.5
@@ -425,4 +432,4 @@ def thinned(given: Sequence[Tick], most: int) -> tuple[Tick, ...]:
 
 def clip_marks(x: Array, y: Array, frame: Frame, side: Literal[-1, 1]) -> Array:
     """The x of points above (side 1) or below (-1) the shown range: painters put a small arrow at that edge."""
-    return np.asarray(x)[frame.beyond(y) == side]
+    return np.asarray(np.asarray(x)[frame.beyond(y) == side])
