@@ -92,6 +92,5 @@ class ElidedLabel(QElidingLabel):
 
 def follow_font(root: QWidget) -> None:
     """Tell all labels below a widget that the font has changed: Qt does not tell those with a size of their own."""
-    for kind in (RoleLabel, ElidedLabel):
-        for label in root.findChildren(kind):
-            label.follow()
+    for label in [*root.findChildren(RoleLabel), *root.findChildren(ElidedLabel)]:
+        label.follow()

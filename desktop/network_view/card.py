@@ -389,8 +389,12 @@ class Card(QFrame):
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         pressed, self._pressed = self._pressed, None
-        if pressed is not None and self.rect().contains(event.position().toPoint()):
+        if pressed is None or not self.rect().contains(event.position().toPoint()):
+            return
+        if pressed.y() <= self._second.geometry().bottom() + 2:
             self._toggle()
+        else:
+            self.selected.emit()  # a click beside a field must not close the form
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         if not self.content.is_layer:

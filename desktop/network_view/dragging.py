@@ -11,12 +11,9 @@ from PySide6.QtGui import (
     QDragLeaveEvent,
     QDragMoveEvent,
     QDropEvent,
-    QPainter,
-    QPaintEvent,
 )
 from PySide6.QtWidgets import QWidget
 
-from ..roles import color
 from .add_menu import PlusButton
 
 FORMAT = "application/x-layerscope-layer"
@@ -84,6 +81,3 @@ class Column(QWidget):
         if index.isdigit() and gap >= 0:
             event.acceptProposedAction()
             self.dropped.emit(int(index), gap)
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        QPainter(self).fillRect(self.rect(), color("panel"))

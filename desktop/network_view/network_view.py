@@ -11,9 +11,9 @@ from itertools import pairwise
 from typing import Any
 
 import msgspec
-from PySide6.QtCore import QEvent, QPoint, QSize, Qt, QTimer
+from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, QTimer
 from PySide6.QtGui import QCursor, QPainter, QPaintEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QMenu, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from layerscope.core.errors import InputError
 from layerscope.core.experiment import Experiment
@@ -42,6 +42,7 @@ from .wire_view import WireView
 
 # the card of an operation whose path is no card's
 CARD_OF = {"optimizer": "training"}
+CORNER = 8.0
 
 
 class NetworkView(QWidget):
@@ -53,6 +54,7 @@ class NetworkView(QWidget):
         self.cards: list[Card] = []  # of the layers, in data order
         self.plus: list[PlusButton] = []  # plus[i] stands before layer i; the last one behind the last layer
         self._experiment: Experiment | None = None
+        self._font = QApplication.font()
         self._lane = -1
         self._active: Card | None = None
         self._wired: tuple[Any, ...] = ()
@@ -60,7 +62,7 @@ class NetworkView(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
         outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setContentsMargins(1, 1, 1, 6)
         outer.setSpacing(0)
         self._build(outer)
         session.lanes_changed.connect(self._show_experiment)
@@ -112,6 +114,9 @@ class NetworkView(QWidget):
         self.wire_view = WireView()
         self.wire_view.hide()
         self.scroll_area.setWidget(column)
+        # The panel's own ground is seen through it, round corners and all.
+        self.scroll_area.viewport().setAutoFillBackground(False)
+        column.setAutoFillBackground(False)
         outer.addWidget(self.scroll_area, 1)
 
     # --- experiment -> cards
@@ -380,8 +385,17 @@ class NetworkView(QWidget):
         super().changeEvent(event)
         if event.type() == QEvent.Type.LanguageChange:
             self._rebuild()
-        elif event.type() == QEvent.Type.FontChange:
-            follow_font(self)
+        elif event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange) and QApplication.font() != self._font:
+            # Later: while a style sheet is being applied, fonts that are set now get lost.
+            QTimer.singleShot(0, self, self._follow_font)
+
+    def _follow_font(self) -> None:
+        self._font = QApplication.font()
+        follow_font(self)
+        for card in self._all_cards():
+            card.quick.follow_font()
+            card.naming.follow_font()
+            card.strip.updateGeometry()
 
     def _rebuild(self) -> None:
         """Make all widgets again, with texts in the language of now."""
@@ -397,7 +411,11 @@ class NetworkView(QWidget):
         self._show_experiment()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        QPainter(self).fillRect(self.rect(), color("panel"))
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(color("border"))
+        painter.setBrush(color("panel"))
+        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), CORNER, CORNER)
 
 
 def _discard(item: Any) -> None:

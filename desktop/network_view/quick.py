@@ -37,6 +37,7 @@ class NumberChip(NumberBox):
         super().__init__(field, parent, compact=True)
         self.setFrame(False)
         self.setAttribute(Qt.WidgetAttribute.WA_Hover)
+        # A palette would not do: it is lost whenever the program's style sheet changes.
         self.lineEdit().setStyleSheet("QLineEdit { background: transparent; border: none; padding: 0; }")
         self.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
@@ -170,13 +171,15 @@ class QuickSettings(QWidget):
         if font.pointSizeF() > 0 and not self._bold:
             font.setPointSizeF(font.pointSizeF() * 0.93)
         font.setBold(self._bold)
-        chip.setFont(font)
+        if chip.font() != font:
+            chip.setFont(font)
+            if isinstance(chip, NumberChip):
+                chip.lineEdit().setFont(font)  # it has a style sheet, so it does not inherit the font
 
-    def changeEvent(self, event: QEvent) -> None:
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.FontChange:
-            for chip in self.chips.values():
-                self._size(chip)
+    def follow_font(self) -> None:
+        """Take the size of the program's font of now."""
+        for chip in self.chips.values():
+            self._size(chip)
 
     def _put(self, chip: Any, field: Field, setting: Any) -> None:
         label, help = capital(_(field.label)), _(field.help)
