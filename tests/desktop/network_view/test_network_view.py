@@ -661,7 +661,7 @@ def test_rows_of_inner_layers_show_their_health(qtbot: QtBot) -> None:
     assert len(card.inner) == 1
 
 
-def test_texts_grow_with_the_font_of_the_program(stage: Make) -> None:
+def test_texts_grow_with_the_font_of_the_program(stage: Make, qtbot: QtBot) -> None:
     s = stage(network(64, "relu", 10), width=420)
     s.view.cards[0].expand(True)
     usual = QApplication.font()
@@ -671,7 +671,21 @@ def test_texts_grow_with_the_font_of_the_program(stage: Make) -> None:
         large = QFont(usual)
         large.setPointSizeF(usual.pointSizeF() * 2)
         QApplication.setFont(large)
-        QApplication.processEvents()
-        assert all(label.fontMetrics().height() > 1.7 * old for label, old in zip(labels, before, strict=True))
+        qtbot.waitUntil(
+            lambda: all(label.fontMetrics().height() > 1.7 * old for label, old in zip(labels, before, strict=True))
+        )
     finally:
         QApplication.setFont(usual)
+
+
+def test_a_click_beside_a_field_does_not_close_the_card(stage: Make, qtbot: QtBot) -> None:
+    s = stage(network(64, "tanh", 10))
+    card = s.view.cards[0]
+    qtbot.mouseClick(card, Qt.MouseButton.LeftButton, pos=QPoint(100, 8))
+    assert card.expanded
+    QApplication.processEvents()
+    qtbot.mouseClick(card, Qt.MouseButton.LeftButton, pos=QPoint(4, card.height() - 3))
+    assert card.expanded
+    assert s.session.selected_card == "0"
+    qtbot.mouseClick(card, Qt.MouseButton.LeftButton, pos=QPoint(100, 8))
+    assert not card.expanded
