@@ -33,7 +33,7 @@ Array = NDArray[np.float64]
 NAME, TITLE = "learning-curves", N_("Learning curves")
 MOST_POINTS = 1000  # bins of two numbers each
 EPOCH_RULES = 6
-EXPLODED = 20.0  # times the first loss, or guessing
+EXPLODED = 20.0  # times the first loss of the lane that begins best, or guessing
 
 
 class LearningCurveOptions(Described, frozen=True, kw_only=True):
@@ -115,7 +115,7 @@ def build(scene: Scene, options: LearningCurveOptions) -> Figure:
             marks += _training(lane, scene, "accuracy", 100.0, options, remarks=not options.loss)
         for lane in lanes:
             marks += _validation(lane, lane.view.validation_accuracy, 100.0)
-        plots.append(Plot(x, Axis(_("accuracy (%)"), limits=(0.0, 100.0)), tuple(marks)))
+        plots.append(Plot(x, Axis(_("accuracy (%)"), limits=(-2.0, 102.0)), tuple(marks)))
     if options.learning_rate:
         marks = list(moments)
         for lane in lanes:
@@ -147,13 +147,14 @@ def _loss_limits(lanes: list[Lane]) -> tuple[float, float] | None:
         bins = binned(lane.view, "loss", MOST_POINTS)
         finite = bins.most[np.isfinite(bins.most)]
         if finite.size:
-            begins.append(float(bins.first[np.isfinite(bins.first)][0]))
+            begins.append(float(finite[0]))
             greatest.append(float(finite.max()))
-        if math.isfinite(lane.chance):
-            begins.append(lane.chance)
-    if not greatest or max(greatest) < EXPLODED * max(begins):
+    chances = [lane.chance for lane in lanes if math.isfinite(lane.chance)]
+    # The lane that begins best, so that one that explodes at once does not hide the others.
+    usual = max([min(begins), *chances]) if begins else 0.0
+    if not begins or max(greatest) < EXPLODED * usual:
         return None
-    return 0.0, 3.0 * max(begins)
+    return -0.05 * usual, 3.0 * usual
 
 
 def _last_step(lane: Lane) -> int:

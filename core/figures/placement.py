@@ -179,8 +179,8 @@ def _best(
         cost += 3.0 * np.sqrt((gap_x**2 + gap_y**2).min(axis=1))
     wanted_x = float(shares(np.array(note.x), frames.x))
     wanted_y = float(shares(np.array(note.y), frames.y))
-    wanted_x = wanted_x if np.isfinite(wanted_x) else 0.5
-    wanted_y = wanted_y if np.isfinite(wanted_y) else 0.5
+    wanted_x = min(max(wanted_x, 0.0), 1.0) if np.isfinite(wanted_x) else 0.5
+    wanted_y = min(max(wanted_y, 0.0), 1.0) if np.isfinite(wanted_y) else 0.5
     cost += 0.4 * np.hypot(x - wanted_x, y - wanted_y)
     best = int(np.argmin(cost))
     return float(x[best]), float(y[best])

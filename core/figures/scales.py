@@ -188,7 +188,12 @@ def _symlog_ticks(low: float, high: float, linear_below: float, count: int) -> t
         texts.append("0")
     at += [10.0**e for e in up if e in kept]
     texts += _power_texts([e for e in up if e in kept])
-    return _with_texts(at, [float(transform(v, "symlog", linear_below)) for v in at], texts)
+    places = [float(transform(v, "symlog", linear_below)) for v in at]
+    # Where the linear part is short, the numbers around zero would stand on top of each other.
+    ends = transform([low, high], "symlog", linear_below)
+    clear = float(ends[1] - ends[0]) / (2.5 * count)
+    kept_at = [i for i, place in enumerate(places) if place == 0.0 or abs(place) >= clear]
+    return _with_texts([at[i] for i in kept_at], [places[i] for i in kept_at], [texts[i] for i in kept_at])
 
 
 def _every(exponents: list[int], count: int, from_end: bool = True) -> list[int]:
@@ -221,13 +226,14 @@ def linear_texts(at: Sequence[float]) -> list[str]:
 
 
 def number_text(value: float, digits: int = 2) -> str:
-    """A number in a few characters: "0.24", "1.2e-7", "12 000"; "NaN" and "∞" by name."""
+    """A number with a few significant digits: "0.24", "1.2e-7", "12 000"; "NaN" and "∞" by name."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):
         return "∞" if value > 0 else MINUS + "∞"
     if value == 0.0:
         return "0"
+    value = float(f"{value:.{digits - 1}e}")
     exponent = math.floor(math.log10(abs(value)) + 1e-12)
     if exponent < -4 or exponent >= 6:
         return _tidy(f"{value:.{digits - 1}e}")
@@ -343,7 +349,7 @@ def _limits(low: float, high: float, axis: Axis, exact: bool) -> tuple[float, fl
         low = math.floor((low - 0.03 * span) / (0.5 * step)) * 0.5 * step
         high = math.ceil((high + 0.03 * span) / (0.5 * step)) * 0.5 * step
         if axis.scale == "linear" and bottom >= 0.0 > low:
-            low = 0.0  # nothing below zero is drawn, so the axis has no business there
+            low = -0.015 * high  # nothing below zero is drawn; just enough room for a point at zero
     ends = inverse([low, high], axis.scale, axis.linear_below)
     return float(ends[0]), float(ends[1])
 
