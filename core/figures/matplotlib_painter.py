@@ -304,7 +304,9 @@ class _Sheet:
                         zorder=2,
                     )
                 )
-            self._middle(box, np.array([x + width / 2]), np.array([middle]), 0.0, entry.marker, upright=True)
+            self._middle(
+                box, np.array([x + width / 2]), np.array([middle]), 0.0, entry.marker, entry.color, upright=True
+            )
             return
         box.add_line(
             Line2D(
@@ -581,12 +583,14 @@ class _Sheet:
                 PolyCollection(corners, facecolors=theme.tint(mark.color, share), edgecolors="none", zorder=2.2),
                 autolim=False,
             )
-        self._middle(axes, x, _within(found.y.places(mark.middle), found.y), width, mark.marker)
+        self._middle(axes, x, _within(found.y.places(mark.middle), found.y), width, mark.marker, mark.color)
         self._clip_arrows(axes, x, mark.most, mark.color, found.x, found.y)
         self._clip_arrows(axes, x, mark.least, mark.color, found.x, found.y)
 
-    def _middle(self, axes: Axes, x: Array, y: Array, width: float, marker: str, upright: bool = False) -> None:
-        """The middle of boxes, in the color of the paper."""
+    def _middle(
+        self, axes: Axes, x: Array, y: Array, width: float, marker: str, color: str, upright: bool = False
+    ) -> None:
+        """The middle of boxes, in the color of the paper; a marker with a rim, because it may stand on a box's edge."""
         paper = self.theme.color("panel")
         if marker:
             axes.plot(
@@ -596,7 +600,8 @@ class _Sheet:
                 marker=MARKERS[marker],
                 markersize=0.55 * self.preset.marker,
                 color=paper,
-                markeredgewidth=0.0,
+                markeredgewidth=0.5 * self.preset.line,
+                markeredgecolor=self.theme.color(color),
                 zorder=4,
             )
             return
