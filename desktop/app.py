@@ -19,6 +19,9 @@ from .places import log_file
 
 log = logging.getLogger("layerscope")
 
+# A thread that wants the interpreter waits this long for another to give way; 5 ms, the usual, cost a fifth of the
+# training's speed while the panels were painted, 1 ms costs 3 % (tests/benchmarks/window_fluency.py).
+SWITCH_SECONDS = 0.001
 SAME_ERROR_SECONDS = 60.0  # an error that repeats is written down once in this time
 
 
@@ -52,6 +55,7 @@ def make_window(app: Any, path: str | None = None) -> Any:
     from .settings import Settings
     from .theme import Look
 
+    sys.setswitchinterval(SWITCH_SECONDS)
     settings = Settings()
     look = Look(app, settings.look)
     session = Session()

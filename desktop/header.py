@@ -13,7 +13,7 @@ from layerscope.core.lessons import LESSONS
 from layerscope.core.text import _
 
 from .actions import Actions
-from .labels import action_button, thin_line
+from .labels import ActionButton, thin_line
 from .session import Session
 
 
@@ -63,8 +63,8 @@ class Header(QFrame):
         self.lessons.setMenu(self._lessons)
         row.addWidget(self.lessons)
         for action in ("data", "training", "export"):
-            row.addWidget(action_button(actions[action]))
-        look = action_button(actions["toggle_theme"])
+            row.addWidget(ActionButton(actions[action]))
+        look = ActionButton(actions["toggle_theme"], words=False)
         look.setIconSize(QSize(16, 16))
         row.addWidget(look)
         session.lanes_changed.connect(self.refresh)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QAction, QPainter, QPaintEvent
-from PySide6.QtWidgets import QFrame, QLabel, QToolButton, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QWidget
 
 
 class ShortLabel(QLabel):
@@ -48,21 +48,31 @@ def set_state(widget: QWidget, name: str, value: object) -> None:
     widget.style().polish(widget)
 
 
-def action_button(action: QAction, kind: str = "quiet", words: bool = False, leading: bool = False) -> QToolButton:
-    """A button for an action. Clicking does not take the keyboard, so Space goes on playing.
+class ActionButton(QPushButton):
+    """A button that does, says and looks as an action does. Clicking does not take the keyboard, so Space plays on.
 
-    words     the action's short text stands beside its icon
-    leading   and before it
+    words     the action's short text stands beside its icon, or alone
+    leading   and before the icon
     """
-    button = QToolButton()
-    button.setDefaultAction(action)
-    button.setProperty("kind", kind)
-    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-    if leading:
-        button.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
-    styles = Qt.ToolButtonStyle
-    if action.icon().isNull():
-        button.setToolButtonStyle(styles.ToolButtonTextOnly)
-    else:
-        button.setToolButtonStyle(styles.ToolButtonTextBesideIcon if words else styles.ToolButtonIconOnly)
-    return button
+
+    def __init__(self, action: QAction, kind: str = "quiet", words: bool = True, leading: bool = False):
+        super().__init__()
+        self._action, self._words = action, words
+        self.setProperty("kind", kind)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        if leading:
+            self.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
+        self.clicked.connect(action.trigger)
+        action.changed.connect(self._follow)
+        self._follow()
+
+    def _follow(self) -> None:
+        action = self._action
+        words = action.iconText() if self._words else ""
+        if self.text() != words:
+            self.setText(words)
+        if self.icon().cacheKey() != action.icon().cacheKey():
+            self.setIcon(action.icon())
+        self.setToolTip(action.toolTip())
+        self.setAccessibleName(action.text().replace("&", ""))
+        self.setEnabled(action.isEnabled())

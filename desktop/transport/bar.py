@@ -12,7 +12,7 @@ from layerscope.core.text import N_, _
 
 from .. import theme
 from ..actions import Actions
-from ..labels import ShortLabel, action_button, set_state, thin_line
+from ..labels import ActionButton, ShortLabel, set_state, thin_line
 from ..session import Session
 from .timeline import Timeline
 
@@ -66,7 +66,7 @@ class TransportBar(QFrame):
         row.setSpacing(6)
         for name, leading in BUTTONS:
             kind = "primary" if name == "play" else "quiet"
-            button = action_button(actions[name], kind, bool(actions.declared[name].short), leading)
+            button = ActionButton(actions[name], kind, bool(actions.declared[name].short), leading)
             if name == "play":
                 button.setMinimumWidth(64)
             row.addWidget(button)
