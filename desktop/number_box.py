@@ -6,6 +6,7 @@ stays, and one sentence beside the box says what would be right.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import time
@@ -21,6 +22,7 @@ from layerscope.core.text import _
 GROUPS = re.compile(r"[1-9]\d{0,2}([.,' \u00a0\u202f]\d{3})+")  # 10,000 and 10.000 and 10 000
 PAUSE = 1.0  # seconds without a step after which the next step is a new undo step
 STEPS = (1.0, 2.0, 5.0)
+_gestures = itertools.count(1)  # one number for all boxes: two editors of one setting must not share a key
 
 
 def number_text(value: float | int) -> str:
@@ -65,7 +67,7 @@ class NumberBox(QAbstractSpinBox):
         self.whole = field.sort == "integer"
         self._value: float | int = 0
         self._problem = ""
-        self._gesture = 0
+        self._gesture = next(_gestures)
         self._last_step = 0.0
         self._compact = compact
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -154,7 +156,7 @@ class NumberBox(QAbstractSpinBox):
             self._show()
             return
         self._value = number
-        self._gesture += 1
+        self._gesture = next(_gestures)
         self._show()
         self.edited.emit(number, "")
 
@@ -166,7 +168,7 @@ class NumberBox(QAbstractSpinBox):
         number = stepped(here, steps, self.field)
         now = time.monotonic()
         if now - self._last_step > PAUSE:
-            self._gesture += 1
+            self._gesture = next(_gestures)
         self._last_step = now
         if number != self._value or self._problem:
             self._value = number
@@ -197,7 +199,7 @@ class NumberBox(QAbstractSpinBox):
         super().keyPressEvent(event)
 
     def focusOutEvent(self, event: QFocusEvent) -> None:
-        self._gesture += 1
+        self._gesture = next(_gestures)
         super().focusOutEvent(event)
 
     def wheelEvent(self, event: QWheelEvent) -> None:

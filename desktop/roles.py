@@ -92,5 +92,6 @@ class ElidedLabel(QElidingLabel):
 
 def follow_font(root: QWidget) -> None:
     """Tell all labels below a widget that the font has changed: Qt does not tell those with a size of their own."""
-    for label in [*root.findChildren(RoleLabel), *root.findChildren(ElidedLabel)]:
+    labels: list[RoleLabel | ElidedLabel] = [*root.findChildren(RoleLabel), *root.findChildren(ElidedLabel)]
+    for label in labels:
         label.follow()

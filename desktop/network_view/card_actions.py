@@ -36,7 +36,8 @@ class IconButton(QToolButton):
         text, keys = action_text(name)
         self.setObjectName(name)
         self.setAccessibleName(text)
-        self.setToolTip(f"{text} ({keys.toString(QKeySequence.SequenceFormat.NativeText)})")
+        native = keys.toString(QKeySequence.SequenceFormat.NativeText)
+        self.setToolTip(_("{action} ({keys})").format(action=text, keys=native))
         self.setAutoRaise(True)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the card's own keys do the same
         self.setFixedSize(SIZE, SIZE)

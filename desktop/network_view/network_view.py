@@ -54,6 +54,7 @@ class NetworkView(QWidget):
         self.cards: list[Card] = []  # of the layers, in data order
         self.plus: list[PlusButton] = []  # plus[i] stands before layer i; the last one behind the last layer
         self._experiment: Experiment | None = None
+        self._chosen, self._choosing = "", False
         self._font = QApplication.font()
         self._lane = -1
         self._active: Card | None = None
@@ -193,7 +194,7 @@ class NetworkView(QWidget):
         card = Card(content)
         card.dot.role = cue(lane_index(self.session.lanes[0].name)).color
         card.changed.connect(partial(self._set_value, card))
-        card.selected.connect(lambda: self.session.select(card=card.content.card))
+        card.selected.connect(lambda: self._select(card.content.card))
         card.wanted.connect(partial(self._do, card))
         card.opened.connect(self._set_tab_order)
         card.dragged.connect(partial(self._drag, card))
@@ -305,7 +306,7 @@ class NetworkView(QWidget):
         """After an edit the card that it was about has the focus, so that the next key goes on from there."""
         if 0 <= index < len(self.cards):
             card = self.cards[index]
-            self.session.select(card=card.content.card)
+            self._select(card.content.card)
             card.setFocus(Qt.FocusReason.OtherFocusReason)
             QTimer.singleShot(0, self, partial(self._show_card, card))
 
@@ -338,6 +339,27 @@ class NetworkView(QWidget):
         chosen = CARD_OF.get(chosen, chosen.partition(".")[0])
         for card in self._all_cards():
             card.show_selected(card.content.card == chosen)
+        if chosen != self._chosen:
+            self._chosen = chosen
+            if not self._choosing:
+                self.open_card(chosen, settings=chosen in ("data", "loss", "training"))
+
+    def open_card(self, name: str, settings: bool = True) -> None:
+        """Bring a card into view; with `settings`, open them and put the cursor into the first."""
+        card = self.card_at(name)
+        if card is None:
+            return
+        if settings:
+            card.expand(True)
+            stops = [stop for stop in card.tab_stops()[1:] if stop.isVisibleTo(card)]
+            (stops[0] if stops else card).setFocus(Qt.FocusReason.ShortcutFocusReason)
+        QTimer.singleShot(0, self, partial(self._show_card, card))
+
+    def _select(self, name: str) -> None:
+        """Tell the session what was chosen here; it is in view already."""
+        self._choosing = True
+        self.session.select(card=name)
+        self._choosing = False
 
     def _show_scene(self) -> None:
         scene, lane = self.session.scene, self._lane
