@@ -44,6 +44,7 @@ class PlotBox(pg.ViewBox):
             axis = 1
         elif axis is None and self.area.view.time_plots:
             axis = 0  # time is what one wants to see closer
+        self.updateMatrix()  # otherwise it is that of the last paint event
         super().wheelEvent(ev, axis)
         self.area.zoomed_by_hand([axis in (None, 0), axis in (None, 1)])
 
@@ -56,6 +57,7 @@ class PlotBox(pg.ViewBox):
             ev.accept()
             self.area.scrub_to(ev.pos())
             return
+        self.updateMatrix()
         super().mouseDragEvent(ev, axis)
         self.area.zoomed_by_hand([True, True])
 

@@ -10,7 +10,6 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, ClassVar
 
 import msgspec
@@ -234,7 +233,7 @@ class Panel(QFrame):
         self.menu.addSeparator()
         self._entry(_("Reset view"), self.view.reset_view, _("Show everything again (double click, or 0)"))
         self.menu.actions()[-1].setEnabled(self.view.is_zoomed)
-        if self.receivers("2maximize_wanted()") > 1:
+        if self.receivers("2maximize_wanted()") > 0:
             self._entry(_("Back to the other panels") if self.maximized else _("Maximize"), self.maximize_wanted.emit)
         if self.receivers("2hide_wanted()") > 0:
             self._entry(_("Hide this panel"), self.hide_wanted.emit)
@@ -257,7 +256,7 @@ class Panel(QFrame):
             action.setCheckable(True)
             action.setChecked(bool(now))
             action.setToolTip(_(field.help))
-            action.triggered.connect(partial(self.set_option, field.name))
+            action.triggered.connect(lambda on, name=field.name: self.set_option(name, on))
             return True
         if field.sort != "choice":
             return False
@@ -334,7 +333,8 @@ class Panel(QFrame):
         """The export dialog with this panel chosen."""
         from ..dialogs.export import ExportDialog
 
-        dialog = ExportDialog(self.session, [self], self.window())
+        shown = [panel for panel in self.window().findChildren(Panel) if panel.isVisible()]
+        dialog = ExportDialog(self.session, shown or [self], self.window(), chosen=self)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.open()
 

@@ -48,6 +48,7 @@ SCALE_WIDTH = 10.0  # of a heatmap's color scale
 SAMPLE = 24.0  # of a legend's entry
 NOTES_SECONDS = 0.5  # for which a note stays where it is, so that it can be read while the data move
 LEGEND_ROWS = 2
+CROWDED = 4.5  # lines of text a plot below which titles go into the plots
 SCARCE = 240.0  # pixels of height below which room is saved
 
 
@@ -145,6 +146,8 @@ class FigureView(QWidget):
         self.areas: list[PlotArea] = []
         self._rows: list[list[tuple[Entry, str, float]]] = []  # the legend: entry, its text as it fits, its width
         self._mouse: QPointF | None = None
+        self._is_laid_out = False
+        self._is_crowded = False  # titles stand in the plots, because there is no room above them
         self._scale: Heatmap | None = None
         self.theme: Theme = current()
         self._fonts = Fonts.of(self.font())
@@ -248,14 +251,17 @@ class FigureView(QWidget):
         if self.figure is None:
             return
         size = QRectF(self.canvas.rect())
-        if size.width() < 40 or size.height() < 40:
+        self._is_laid_out = size.width() >= 40 and size.height() >= 40
+        if not self._is_laid_out:
             return
+        self.theme = current()
         self.canvas.setBackground(self.theme.color("panel"))
         top = self._lay_out_legend(size.width()) + 4.0
         heights = self.figure.heights if len(self.figure.heights) == len(self.areas) else (1.0,) * len(self.areas)
         room = size.height() - top
         for area, following in itertools.zip_longest(self.areas, self.areas[1:]):
             area.names_x = following is None or following.plot.x != area.plot.x
+        self._is_crowded = len(self.areas) > 1 and room < CROWDED * self._fonts.height * len(self.areas)
         margins = [self._margins(area, room * h / sum(heights)) for area, h in zip(self.areas, heights, strict=True)]
         left = max((m[0] for m in margins), default=0.0)
         right = max((m[2] for m in margins), default=0.0)
@@ -264,7 +270,7 @@ class FigureView(QWidget):
             right = 10.0 + SCALE_WIDTH + GAP + _widest(self._fonts, self._scale_ticks) + GAP
         # What the axes need is taken first; the rest is shared, so that equal shares give equally high data.
         needed = sum(m[1] + m[3] for m in margins)
-        free = max(20.0 * len(self.areas), room - needed)
+        free = max(8.0 * len(self.areas), room - needed)
         for area, share, (_l, above, _r, below) in zip(self.areas, heights, margins, strict=True):
             high = free * share / sum(heights)
             width = max(20.0, size.width() - left - right)
@@ -290,6 +296,8 @@ class FigureView(QWidget):
         if area.names_x and (not plot.x.label or self._is_beside(plot)):
             below -= fonts.height
         above = fonts.height + 4.0 if any(_words(plot)) else 0.5 * fonts.height
+        if self._is_crowded:
+            above, below = 3.0, below if area.names_x else 2.0
         room = max(20.0, height - below - above)
         count = int(np.clip(room / (2.0 * fonts.height), 2, TICKS + 1))
         area.frames["y"] = _spaced(area, "y", plot.y, count, lambda _text: 1.1 * fonts.height, room)
@@ -348,7 +356,7 @@ class FigureView(QWidget):
 
     def _paint_backdrop(self, painter: QPainter) -> None:
         """Everything behind the data. It seldom changes between frames, so it is kept as a picture."""
-        if self.figure is None:
+        if self.figure is None or not self._is_laid_out:
             return
         ratio = self.canvas.devicePixelRatioF()
         spans = tuple(m for a in self.areas for m in a.plot.marks if isinstance(m, Span | Rule) and not _is_present(m))
@@ -368,18 +376,23 @@ class FigureView(QWidget):
             picture = QPixmap(self.canvas.size() * ratio)
             picture.setDevicePixelRatio(ratio)
             picture.fill(QColor(self.theme.color("panel")))
-            pen_on_picture = QPainter(picture)
-            pen_on_picture.setFont(self._fonts.tick)
-            if self.figure.empty:
-                self._write_empty(pen_on_picture)
-            else:
-                self._draw_legend(pen_on_picture)
-                for area in self.areas:
-                    self._draw_axes(pen_on_picture, area)
-                self._draw_color_scale(pen_on_picture)
-            pen_on_picture.end()
+            on_picture = QPainter(picture)
+            try:
+                self._draw_backdrop(on_picture)
+            finally:
+                on_picture.end()  # a picture must not go while it is painted on
             self._backdrop, self._backdrop_key = picture, key
         painter.drawPixmap(0, 0, self._backdrop)
+
+    def _draw_backdrop(self, painter: QPainter) -> None:
+        painter.setFont(self._fonts.tick)
+        if self.figure is not None and self.figure.empty:
+            self._write_empty(painter)
+            return
+        self._draw_legend(painter)
+        for area in self.areas:
+            self._draw_axes(painter, area)
+        self._draw_color_scale(painter)
 
     def _write_empty(self, painter: QPainter) -> None:
         painter.setPen(QColor(self.theme.color("muted")))
@@ -474,6 +487,8 @@ class FigureView(QWidget):
         """Above the axes: the plot's title, what the left axis measures, and what the right one does."""
         theme, fonts, where, plot = self.theme, self._fonts, area.where, area.plot
         base = where.top() - 4.0 - fonts.tick_metrics.descent()
+        if self._is_crowded:
+            return
         left, end = EDGE, where.right()
         painter.setPen(QColor(theme.color("muted")))
         if plot.right is not None and plot.right.label:
@@ -543,8 +558,15 @@ class FigureView(QWidget):
     # --- in front of the data
 
     def _paint_overlay(self, painter: QPainter) -> None:
+        if not self._is_laid_out:
+            return
         painter.setFont(self._fonts.tick)
         for index, area in enumerate(self.areas):
+            if self._is_crowded and area.plot.title:
+                title = self._fonts.elided(area.plot.title, area.where.width() - 8.0)
+                corner = QRectF(area.where.left() + 4.0, area.where.top() + 1.0, self._fonts.width(title), 0.0)
+                corner.setHeight(min(self._fonts.height, area.where.height() - 2.0))
+                self._write_on_paper(painter, corner, title, QColor(self.theme.color("text")))
             self._draw_rules(painter, area, front=True)
             self._draw_present(painter, area)
             self._draw_beyond(painter, area)
@@ -771,8 +793,7 @@ class FigureView(QWidget):
         super().changeEvent(event)
         if not hasattr(self, "canvas"):
             return
-        if event.type() == QEvent.Type.PaletteChange:
-            self.theme = current()
+        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.ApplicationPaletteChange):
             self.redraw()
         elif event.type() == QEvent.Type.FontChange:
             self._fonts = Fonts.of(self.font())
