@@ -42,10 +42,7 @@ format: environment ## put the source into shape
 
 # A new language starts with: .venv/bin/pybabel init -D layerscope -i core/locale/layerscope.pot -d core/locale -l NAME
 messages: environment ## collect the texts to translate, and renew the translations
-	@mkdir -p core/locale
-	@$(bin)/pybabel --quiet extract --project=Layerscope --copyright-holder="The Layerscope authors" \
-		--no-wrap --sort-by-file --add-comments="Translators:" --keyword=_ --keyword=N_ --keyword=ngettext:1,2 \
-		--output-file=core/locale/layerscope.pot core desktop
+	@$(bin)/python .ci/messages
 	@if ls core/locale/*/LC_MESSAGES/layerscope.po >/dev/null 2>&1; then \
 		$(bin)/pybabel --quiet update --domain=layerscope --no-wrap --no-fuzzy-matching --ignore-pot-creation-date \
 			--input-file=core/locale/layerscope.pot --output-dir=core/locale && \

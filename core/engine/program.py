@@ -338,7 +338,7 @@ def _emit_card(build: Builder, card: Card, x: Wire, column: int, record: bool) -
     weight = next((t for t in build.tensors if t.path == card.path and t.parameter.weight), None)
     forward.place, forward.shape, forward.symbol = y.at, y.shape, "a"
     if x.gradient >= 0:
-        backward.place, backward.shape, backward.symbol = x.gradient, x.shape, "∂L/∂a"
+        backward.place, backward.shape, backward.symbol = x.gradient, x.shape, "∂L/∂x"
     elif weight is not None:
         backward.place, backward.shape, backward.symbol = weight.gradient, weight.parameter.shape, "∂L/∂W"
         backward.per_sample = False

@@ -518,7 +518,7 @@ class Marked(gettext.NullTranslations):
         return f"⟦{one if count == 1 else many}⟧"
 
 
-SYMBOLS = {"a", "∂L/∂a", "x"}
+SYMBOLS = {"a", "∂L/∂a", "∂L/∂x", "x"}
 
 
 def texts(root: QWidget) -> list[tuple[str, str]]:
