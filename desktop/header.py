@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 from PySide6.QtCore import QSize, Qt
@@ -95,5 +96,5 @@ class Header(QFrame):
         self._lessons.clear()
         for name in LESSONS.names():
             lesson = LESSONS[name]
-            action = self._lessons.addAction(lesson.title, lambda name=name: self._open_lesson(name))
+            action = self._lessons.addAction(lesson.title, partial(self._open_lesson, name))
             action.setToolTip(lesson.text)

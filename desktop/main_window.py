@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QByteArray, QMimeData, Qt, QTimer, QUrl
 from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent, QPaintEvent
-from PySide6.QtWidgets import QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
 
 from layerscope.core.text import N_, _
 
@@ -21,7 +22,7 @@ from .message_bar import MessageBar
 from .network_view import NetworkView
 from .panels.grid import PanelGrid
 from .places import log_file
-from .session import Session
+from .session import MOST_LANES, Session, Unit
 from .settings import Settings
 from .theme import Look
 from .transport.bar import TransportBar
@@ -168,9 +169,10 @@ class MainWindow(QMainWindow):
             "about": lambda: self._show_dialog(AboutDialog(self)),
         }.items():
             actions.on(name, does)
-        for unit in ("operation", "minibatch", "epoch"):
-            actions.on(f"{unit}_forward", lambda unit=unit: session.forward(unit))
-            actions.on(f"{unit}_back", lambda unit=unit: session.back(unit))
+        units: tuple[Unit, ...] = ("operation", "minibatch", "epoch")
+        for unit in units:
+            actions.on(f"{unit}_forward", partial(session.forward, unit))
+            actions.on(f"{unit}_back", partial(session.back, unit))
         undo.canUndoChanged.connect(self._refresh_edits)
         undo.canRedoChanged.connect(self._refresh_edits)
         undo.indexChanged.connect(self._refresh_edits)
@@ -199,8 +201,6 @@ class MainWindow(QMainWindow):
         several = len(self.session.lanes) > 1
         actions["remove_lane"].setEnabled(several)
         actions["next_lane"].setEnabled(several)
-        from .session import MOST_LANES
-
         actions["copy_lane"].setEnabled(len(self.session.lanes) < MOST_LANES)
 
     def _retitle(self) -> None:
@@ -247,9 +247,9 @@ class MainWindow(QMainWindow):
 
         self._show_dialog(ExportDialog(self.session, self.panels.visible_panels(), self))
 
-    def _show_dialog(self, dialog: QWidget) -> None:
+    def _show_dialog(self, dialog: QDialog) -> None:
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.exec() if hasattr(dialog, "exec") else dialog.show()
+        dialog.exec()
 
     def _toggle_full_screen(self) -> None:
         self.setWindowState(self.windowState() ^ Qt.WindowState.WindowFullScreen)
@@ -258,9 +258,7 @@ class MainWindow(QMainWindow):
         self._recent.clear()
         paths = self.settings.recent
         for path in paths:
-            action = self._recent.addAction(
-                Path(path).name.replace("&", "&&"), lambda path=path: self.documents.open(path)
-            )
+            action = self._recent.addAction(Path(path).name.replace("&", "&&"), partial(self.documents.open, path))
             action.setToolTip(path)
         if not paths:
             self._recent.addAction(_("nothing opened yet")).setEnabled(False)
@@ -284,7 +282,7 @@ class MainWindow(QMainWindow):
             self._splitter.setChildrenCollapsible(False)
             self._splitter.setHandleWidth(10)
         panels = settings.state("panels")
-        if not panels.isEmpty() and not self.panels.restore_state(panels.data()):
+        if not panels.isEmpty() and not self.panels.restore_state(bytes(panels.data())):
             self.panels.reset()
         self.session.set_speed(settings.speed)
 

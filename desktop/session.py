@@ -97,7 +97,6 @@ class Session(QObject):
     failure: str  # one clear line when the worker failed; the experiment is intact
     notice: str  # one line about what just happened to the training: paused at NaN, begun again
     file: str  # path of the open file, "" when there is none
-    modified: bool
 
     def __init__(self, lanes: Lanes | None = None, parent: QObject | None = None):
         super().__init__(parent)
@@ -144,7 +143,7 @@ class Session(QObject):
     # --- what is known of lanes
 
     @property
-    def modified(self) -> bool:  # type: ignore[override]
+    def modified(self) -> bool:
         """Whether there is work that is in no file."""
         return self._unsaved_document or not self.undo_stack.isClean()
 

@@ -15,7 +15,8 @@ from PySide6.QtGui import QColor, QIcon, QPainter, QPalette, QPixmap
 from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtWidgets import QApplication
 
-from layerscope.core.figures.palette import THEMES, Theme
+from layerscope.core.figures.palette import THEMES
+from layerscope.core.figures.palette import Theme as Theme
 
 Choice = Literal["system", "light", "dark"]
 CHOICES: tuple[Choice, ...] = ("system", "light", "dark")
