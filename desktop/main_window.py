@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QByteArray, QMimeData, Qt, QTimer, QUrl
 from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent, QPaintEvent
-from PySide6.QtWidgets import QDialog, QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QDialog, QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
 
 from layerscope.core.text import N_, _
 
@@ -17,6 +17,7 @@ from .dialogs.about import AboutDialog
 from .dialogs.shortcuts import ShortcutsDialog
 from .documents import Documents
 from .header import Header
+from .keyboard import SpaceForButtons
 from .lanes_bar import LanesBar
 from .message_bar import MessageBar
 from .network_view import NetworkView
@@ -60,6 +61,9 @@ class MainWindow(QMainWindow):
         self._restyle()
         self._retitle()
         self.setFocus()
+        app = QApplication.instance()
+        assert isinstance(app, QApplication)
+        self._space = SpaceForButtons(app, self)
 
     # --- the parts
 

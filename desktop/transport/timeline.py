@@ -15,6 +15,7 @@ from .. import theme
 
 SIDE = 10  # pixels beside the track, so that the handle fits at both ends
 TRACK, HANDLE = 8, 9
+MOST = 2**31 - 1  # steps that Qt can count
 TICK_GAP = 9  # least distance of two ticks, pixels
 
 
@@ -41,13 +42,13 @@ class Timeline(QAbstractSlider):
         goal       where playing ends
         epoch      steps in an epoch
         """
-        state = (recorded, max(1, goal, recorded), max(1, epoch), events)
+        state = (recorded, min(MOST, max(1, goal, recorded)), max(1, epoch), events)
         changed = state != (self._recorded, self._goal, self._epoch, self._events)
         self._recorded, self._goal, self._epoch, self._events = state
         if self.maximum() != self._goal:
             self.setRange(0, self._goal)
-        if self.value() != position:
-            self.setValue(position)
+        if self.value() != min(MOST, position):
+            self.setValue(min(MOST, position))
         if changed:
             self.update()
 
