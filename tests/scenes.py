@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from experiments import act, dense, experiment
@@ -196,5 +196,3 @@ def scene(case: str) -> Scene:
         return Scene((lanes.lane(depth=2), lanes.lane(depth=5, steps=25, name="B", label="deeper")), 39)
     assert case == "four lanes"
     return Scene(tuple(lanes.lane(depth=3, name=n, label=f"variant {n}") for n in "ABCD"), 20)
-
-
