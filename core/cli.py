@@ -371,8 +371,8 @@ def _check(options: argparse.Namespace) -> int:
     from rich.table import Table
 
     from .diagnostics.gradient_check import check_gradients
-    from .figures.scene import predictions_for
     from .network import plan
+    from .theory.mean_field import predictions_for
 
     experiment = _experiment(options.file, options)
     data = None

@@ -79,7 +79,9 @@ class RecordView:
     @property
     def coming(self) -> bool:
         """Whether the moment is a step that is not recorded: the present state, before its step is taken."""
-        return self.moment is not None and (len(self.kept_steps) == 0 or self.moment > self.kept_steps[-1])
+        if self.moment is None or self.line is None:
+            return False
+        return len(self.kept_steps) == 0 or self.moment > int(self.kept_steps[-1])
 
     @property
     def steps(self) -> NDArray[np.int64]:

@@ -25,17 +25,17 @@ from layerscope.core.data.base import Data
 from layerscope.core.engine.program import Operation
 from layerscope.core.errors import InputError
 from layerscope.core.experiment import Experiment, identity
-from layerscope.core.figures.scene import predictions_for
 from layerscope.core.network import Plan
 from layerscope.core.record import RecordView
 from layerscope.core.run import Run, live_paths
+from layerscope.core.theory.mean_field import predictions_for
 
 log = logging.getLogger(__name__)
 
-CHUNK_SECONDS = 0.012  # one call of the compiled loops; the longest that a command has to wait
+CHUNK_SECONDS = 0.02  # one call of the compiled loops; the longest that a command has to wait
 LARGEST_CHUNK = 20_000  # steps
 CATCH_UP_SECONDS = 4.0  # a lane that starts over follows to the present step if that takes no longer
-DETAIL_SECONDS = 0.2  # between two measurements of percentiles while playing
+DETAIL_SECONDS = 0.5  # between two measurements of percentiles while playing; each sorts every layer's outputs
 RATE_SECONDS = 0.5  # over which the speed is averaged
 LOOKING_SPEED = 30.0  # steps a second up to which every step is shown exactly
 
@@ -582,7 +582,7 @@ class Worker(QThread):
         self._align()
 
     def _work(self) -> Literal["", "fast", "slow"]:
-        """Do about ten milliseconds of what is to be done; "slow" when every step is to be seen, "" when idle."""
+        """Do about one chunk of what is to be done; "slow" when every step is to be seen, "" when idle."""
         behind = [lane for lane in self._lanes if lane is not None and lane.run.step < self._position]
         if behind:
             self._catch_up(behind)

@@ -7,15 +7,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-
-from ..data.base import Data
 from ..errors import InputError
 from ..experiment import Experiment, identity
 from ..network import Plan, plan
 from ..record import RecordView
 from ..run import Run
-from ..theory.mean_field import LayerPrediction, predict
+from ..theory.mean_field import LayerPrediction, predictions_for
 from .figure import Lane, Scene
 
 
@@ -73,16 +70,3 @@ def _lane(
     return Lane(
         name, label, view, layout, predictions, (experiment.name, experiment.seed, identity(experiment)), chance
     )
-
-
-def predictions_for(layout: Plan, data: Data) -> tuple[LayerPrediction, ...]:
-    """What theory expects of a network for these data: it needs the mean, the mean square, and what samples share."""
-    x = data.x_train.reshape(len(data.x_train), -1)
-    if x.size == 0:
-        return ()
-    # The mean product of two different samples, without forming all pairs: (|sum|^2 - sum of squares) / (n (n - 1)).
-    n, width = x.shape
-    squares = float(np.einsum("ij,ij->", x, x))
-    total = x.sum(axis=0)
-    shared = (float(total @ total) - squares) / (n * (n - 1) * width) if n > 1 else None
-    return predict(layout, squares / x.size, float(x.mean()), shared)

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from ..activations import Activation
 
 if TYPE_CHECKING:
+    from ..data.base import Data
     from ..network import Plan
 
 Array = NDArray[np.float64]
@@ -509,6 +510,19 @@ def predict(
         square *= signal.backward
         scatter += signal.backward_log_variance
     return tuple(reversed(predictions))
+
+
+def predictions_for(plan: Plan, data: Data) -> tuple[LayerPrediction, ...]:
+    """What theory expects of a network for these data: it needs the mean, the mean square, and what samples share."""
+    x = data.x_train.reshape(len(data.x_train), -1)
+    if x.size == 0:
+        return ()
+    # The mean product of two different samples, without forming all pairs: (|sum|^2 - sum of squares) / (n (n - 1)).
+    n, width = x.shape
+    squares = float(np.einsum("ij,ij->", x, x))
+    total = x.sum(axis=0)
+    shared = (float(total @ total) - squares) / (n * (n - 1) * width) if n > 1 else None
+    return predict(plan, squares / x.size, float(x.mean()), shared)
 
 
 def _prediction(path: str, signal: Signal, square: float, scatter: float, last_width: int) -> LayerPrediction:
