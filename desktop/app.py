@@ -19,9 +19,10 @@ from .places import log_file
 
 log = logging.getLogger("layerscope")
 
-# A thread that wants the interpreter waits this long for another to give way; 5 ms, the usual, cost a fifth of the
-# training's speed while the panels were painted, 1 ms costs 3 % (tests/benchmarks/window_fluency.py).
-SWITCH_SECONDS = 0.001
+# A thread that wants the interpreter waits this long for another to give way. With the usual 5 ms the worker, which
+# needs it shortly after every chunk, lost a fifth of its speed while panels were painted
+# (tests/benchmarks/window_fluency.py).
+SWITCH_SECONDS = 0.0002
 SAME_ERROR_SECONDS = 60.0  # an error that repeats is written down once in this time
 
 

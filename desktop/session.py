@@ -110,6 +110,7 @@ class Session(QObject):
         self.progress = None
         self.log_file = ""
         self._plans: dict[int, tuple[Experiment, Plan]] = {}
+        self._differences: dict[int, tuple[Experiment, Experiment, str]] = {}
         self._frame: work.Frame | None = None
         self._fence = 0  # frames made before this command was obeyed show lanes that are gone
         self._moved = 0  # frames made before this command was obeyed show another moment
@@ -164,7 +165,11 @@ class Session(QObject):
         """What sets a lane apart from lane A, for its chip: "as built", "init: He normal · function: ReLU"."""
         if lane == 0:
             return _("as built")
-        return difference(self.lanes[0].experiment, self.lanes[lane].experiment) or _("same as A")
+        pair = self.lanes[0].experiment, self.lanes[lane].experiment
+        known = self._differences.get(lane)
+        if known is None or known[0] is not pair[0] or known[1] is not pair[1]:
+            self._differences[lane] = known = (*pair, difference(*pair))
+        return known[2] or _("same as A")
 
     # --- edits (each one undo step; text is what the undo menu says)
 
