@@ -152,6 +152,7 @@ class Actions:
             action.setShortcutContext(Qt.ShortcutContext.WindowShortcut)
             action.setAutoRepeat(declared.repeats)
             action.setCheckable(declared.checkable)
+            action.setIconVisibleInMenu(declared.name != "play")  # drawn for the colored button, unseen on a menu
             action.setMenuRole(_ROLES.get(declared.name, QAction.MenuRole.NoRole))
             window.addAction(action)
             self._actions[declared.name] = action

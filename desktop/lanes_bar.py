@@ -74,7 +74,7 @@ class Chip(QAbstractButton):
         return QSize(min(width, WIDEST_CHIP), self.fontMetrics().height() + 12)
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(min(110, self.sizeHint().width()), self.sizeHint().height())
+        return QSize(min(150, self.sizeHint().width()), self.sizeHint().height())
 
     def resizeEvent(self, event: object) -> None:
         self.cross.setGeometry(self.width() - 25, (self.height() - 20) // 2, 20, 20)
@@ -179,7 +179,8 @@ class LanesBar(QFrame):
             self._chips.append(chip)
         full = len(session.lanes) >= MOST_LANES
         present = [lane.experiment for lane in session.lanes]
-        for experiment in self._offers:
+        # an offer is taken once there is a lane in its place, whatever became of that lane since
+        for experiment in self._offers[len(session.lanes) - 1 :]:
             if not full and experiment not in present:
                 self._chips.append(self._offer_button(experiment))
         for place, chip in enumerate(self._chips):

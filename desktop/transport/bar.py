@@ -155,10 +155,10 @@ class TransportBar(QFrame):
         if scene is None or not scene.lanes:
             return _("getting ready") if not session.blocked else ""
         epoch = session.position // max(1, scene.lanes[0].view.steps_per_epoch)
-        parts = [
-            _("{position:,} of {goal:,} steps").format(position=session.position, goal=max(session.goal, session.end)),
-            _("epoch {epoch:,}").format(epoch=epoch),
-        ]
+        goal = max(session.goal, session.end)
+        parts = [_("{position:,} of {goal:,} steps").format(position=session.position, goal=goal)]
+        if session.wire is None:  # otherwise the operation needs the room
+            parts.append(_("epoch {epoch:,}").format(epoch=epoch))
         if session.catching_up:
             parts.append(_("computing up to here"))
         elif session.playing and session.steps_per_second > 0:
