@@ -13,7 +13,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 
 from layerscope.core.figures.figure import Axis, Band, Boxes, Heatmap, Line, Plot
 from layerscope.core.figures.palette import BAND, FAINT, INNER_BOX, OUTER_BOX, Theme
-from layerscope.core.figures.scales import Frame, color_limits, frames, inverse, transform
+from layerscope.core.figures.scales import TICKS, Frame, color_limits, frames, inverse, transform
 
 from .marks import BandItem, BoxesItem, BoxLook, HeatmapItem, LineItem, color_table, decimated, near
 
@@ -24,6 +24,7 @@ Array = NDArray[np.float64]
 Item = TypeVar("Item")
 Side = Literal["x", "y"]
 
+THIN = 1.3  # pixels; Qt draws lines of exactly one pixel several times faster than any other
 FARTHEST = 300.0  # places on a logarithmic axis; numbers end there
 MOST_OUT, MOST_IN = 20.0, 1e-4  # how many times the automatic range one can zoom to
 
@@ -99,7 +100,9 @@ class PlotArea:
             if getattr(plot, side).scale != getattr(self.plot, side).scale:
                 self.zoom.pop(side, None)
         self.plot = plot
-        found = frames(plot)
+        # Ticks follow when the room is known (`painter.py`); how many are asked for here decides only how a fitted
+        # linear range is rounded.
+        found = frames(plot, 1, TICKS if plot.y.limits is None or plot.right is not None else 1)
         self.auto = {"x": found.x, "y": found.y}
         if found.right is not None:
             self.auto["right"] = found.right
@@ -192,8 +195,10 @@ class PlotArea:
         """Give every item its numbers."""
         x_frame, y_frame = self.frames["x"], self.frames["y"]
         (left, right), (bottom, top) = self.span("x"), self.span("y")
-        self.box.setGeometry(self.where)
-        self.box.setRange(xRange=(left, right), yRange=(bottom, top), padding=0.0, disableAutoRange=False)
+        if self.box.geometry() != self.where:
+            self.box.setGeometry(self.where)
+        if self.box.viewRange() != [[left, right], [bottom, top]]:
+            self.box.setRange(xRange=(left, right), yRange=(bottom, top), padding=0.0, disableAutoRange=False)
         columns = max(16, int(self.where.width()))
         bounds = QRectF(left, bottom, right - left, top - bottom)
         paper = theme.color("panel")
@@ -203,7 +208,8 @@ class PlotArea:
         for order, (line, item) in enumerate(zip(lines, self._pool(LineItem, len(lines)), strict=True)):
             x, y = decimated(x_frame.places(line.x), self.heights(line), columns)
             color = theme.tint(line.color, FAINT) if line.faint else theme.color(line.color)
-            width = max(1.0, line.width * thickness)
+            width = line.width * thickness
+            width = width if width > THIN else 1.0
             marker = line.marker if len(line.x) <= columns / 8 else ""
             size = (4.5 + 1.7 * line.width) * thickness
             style = (color, width, line.dash, marker)

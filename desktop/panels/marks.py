@@ -7,8 +7,10 @@ pyqtgraph's own curves and scatter plots cost three times as much a frame, most 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from pyqtgraph.graphicsItems.PlotCurveItem import arrayToLineSegments
 from pyqtgraph.graphicsItems.ScatterPlotItem import Symbols
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen, QTransform
+from PySide6.QtGui import QColor, QImage, QPainter, QPainterPath, QPen, QPixmap
 from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
 from layerscope.core.figures.figure import Dash, Marker
@@ -107,13 +109,16 @@ class LineItem(MarkItem):
         self._smooth = not (hard and dash != "solid")
         self._pen = pen(color, width, dash)
         known = np.isfinite(x) & np.isfinite(y)
+        whole = bool(known.all())
         if hard and dash == "solid":
             self._segments = arrayToLineSegments(x, y, connect="finite", finiteCheck=True)
         else:
             self._segments = None
-            self._path = pg.functions.arrayToQPath(x, y, connect="all" if known.all() else "finite")
+            self._path = pg.functions.arrayToQPath(x, y, connect="all" if whole else "finite", finiteCheck=False)
         if marker:
             self._points = list(zip(x[known].tolist(), y[known].tolist(), strict=True))
+        elif whole and len(x) > 1:
+            self._points = []
         else:
             # A number with gaps on both sides has no line that would show it.
             alone = known & ~np.append(False, known[:-1]) & ~np.append(known[1:], False)
@@ -135,18 +140,31 @@ class LineItem(MarkItem):
 def draw_symbols(
     painter: QPainter, marker: Marker, points: Sequence[tuple[float, float]], size: float, color: QColor
 ) -> None:
-    """Markers at points, their size in pixels whatever the painter's scale."""
+    """Markers at points, their size in pixels whatever the painter's scale; stamped, which is what Qt does fastest."""
+    device = painter.device()
+    stamp = _stamp(marker, size, color.rgba(), device.devicePixelRatioF() if device is not None else 1.0)
     to_pixels = painter.transform()
-    symbol = QTransform.fromScale(size, size).map(symbol_path(marker))
-    together = QPainterPath()
-    together.setFillRule(Qt.FillRule.WindingFill)
+    middle = 0.5 * stamp.deviceIndependentSize().width()
+    painter.resetTransform()
     for x, y in points:
         at = to_pixels.map(QPointF(x, y))
-        together.addPath(symbol.translated(at))
-    painter.resetTransform()
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
-    painter.fillPath(together, color)
+        painter.drawPixmap(QPointF(at.x() - middle, at.y() - middle), stamp)
     painter.setTransform(to_pixels)
+
+
+@lru_cache(maxsize=64)
+def _stamp(marker: Marker, size: float, color: int, ratio: float) -> QPixmap:
+    side = 2 * math.ceil(0.5 * size + 1.0)
+    made = QPixmap(math.ceil(side * ratio), math.ceil(side * ratio))
+    made.setDevicePixelRatio(ratio)
+    made.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(made)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
+    painter.translate(0.5 * side, 0.5 * side)
+    painter.scale(size, size)
+    painter.fillPath(symbol_path(marker), QColor.fromRgba(color))
+    painter.end()
+    return made
 
 
 def _rough(y: Array) -> bool:
@@ -301,6 +319,13 @@ def color_table(name: str) -> NDArray[np.uint8]:
     if name not in _tables:
         _tables[name] = pg.colormap.get(name).getLookupTable(nPts=256, alpha=True).astype(np.uint8)
     return _tables[name]
+
+
+@cache
+def color_strip(name: str) -> QImage:
+    """The colors of a map below one another, the greatest value on top."""
+    table = np.ascontiguousarray(color_table(name)[::-1])
+    return QImage(table.tobytes(), 1, len(table), 4, QImage.Format.Format_RGBA8888).copy()
 
 
 def symbol_path(marker: Marker) -> QPainterPath:

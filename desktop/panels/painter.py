@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,12 +34,12 @@ from PySide6.QtWidgets import QFrame, QSizePolicy, QStyleOptionGraphicsItem, QVB
 from layerscope.core.figures.figure import Axis, Boxes, Figure, Heatmap, Line, Mark, Note, Plot, Rule, Span
 from layerscope.core.figures.legend import Entry, legend
 from layerscope.core.figures.palette import BAND, FAINT, INNER_BOX, OUTER_BOX, Theme
-from layerscope.core.figures.placement import place_texts
+from layerscope.core.figures.placement import covered, place_texts
 from layerscope.core.figures.scales import TICKS, Frame, Frames, Tick, color_limits, thinned, ticks
 
 from ..theme import current
 from .area import PlotArea, Side
-from .marks import color_table, pen, symbol_path
+from .marks import color_strip, pen, symbol_path
 from .readout import Reading, reading
 
 GAP = 5.0  # pixels between a text and what it belongs to
@@ -52,33 +52,39 @@ CROWDED = 4.5  # lines of text a plot below which titles go into the plots
 SCARCE = 240.0  # pixels of height below which room is saved
 
 
-@dataclass(frozen=True)
 class Fonts:
-    """The sizes of writing, all from the widget's font: a larger font of the program enlarges the charts too."""
+    """The sizes of writing, all from the widget's font: a larger font of the program enlarges the charts too.
 
-    tick: QFont
-    bold: QFont
-    tick_metrics: QFontMetricsF
-    bold_metrics: QFontMetricsF
-    size: float  # pixels
+    size     pixels
+    height   of a line of text
+    """
 
-    @classmethod
-    def of(cls, font: QFont) -> Fonts:
-        size = max(12, QFontInfo(font).pixelSize())
-        tick = QFont(font)
-        tick.setPixelSize(size)
-        bold = QFont(tick)
-        bold.setWeight(QFont.Weight.DemiBold)
-        return cls(tick, bold, QFontMetricsF(tick), QFontMetricsF(bold), float(size))
+    MOST = 2000  # texts whose width is remembered
 
-    @property
-    def height(self) -> float:
-        return self.tick_metrics.height()
+    def __init__(self, font: QFont):
+        self.size = float(max(12, QFontInfo(font).pixelSize()))
+        self.tick = QFont(font)
+        self.tick.setPixelSize(round(self.size))
+        self.bold = QFont(self.tick)
+        self.bold.setWeight(QFont.Weight.DemiBold)
+        self.tick_metrics = QFontMetricsF(self.tick)
+        self.bold_metrics = QFontMetricsF(self.bold)
+        self.height = self.tick_metrics.height()
+        self.ascent, self.descent = self.tick_metrics.ascent(), self.tick_metrics.descent()
+        self._widths: dict[str, float] = {}
 
     def width(self, text: str) -> float:
-        return self.tick_metrics.horizontalAdvance(text)
+        """Pixels that a text takes. Asked for hundreds of times a frame, mostly about the same texts."""
+        found = self._widths.get(text)
+        if found is None:
+            if len(self._widths) > self.MOST:
+                self._widths.clear()
+            found = self._widths[text] = self.tick_metrics.horizontalAdvance(text)
+        return found
 
     def elided(self, text: str, room: float) -> str:
+        if self.width(text) <= room:
+            return text
         return self.tick_metrics.elidedText(text, Qt.TextElideMode.ElideRight, room)
 
 
@@ -114,9 +120,9 @@ class Canvas(pg.GraphicsView):
         self.setMinimumSize(1, 1)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        start = time.perf_counter()
+        start = time.thread_time()
         super().paintEvent(event)
-        self.seconds = time.perf_counter() - start
+        self.seconds = time.thread_time() - start
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -141,7 +147,7 @@ class FigureView(QWidget):
         super().__init__(parent)
         self.time_plots = time_plots
         self.figure: Figure | None = None
-        self.seconds = 0.0  # the last frame took that long to prepare; painting it, `canvas.seconds`
+        self.seconds = 0.0  # the last frame took that much of this thread to prepare; painting it, `canvas.seconds`
         self.reading: Reading | None = None
         self.areas: list[PlotArea] = []
         self._rows: list[list[tuple[Entry, str, float]]] = []  # the legend: entry, its text as it fits, its width
@@ -150,7 +156,7 @@ class FigureView(QWidget):
         self._is_crowded = False  # titles stand in the plots, because there is no room above them
         self._scale: Heatmap | None = None
         self.theme: Theme = current()
-        self._fonts = Fonts.of(self.font())
+        self._fonts = Fonts(self.font())
         self._backdrop: QPixmap | None = None
         self._backdrop_key: tuple[object, ...] = ()
         self._placed: dict[int, tuple[tuple[object, ...], float, list[tuple[float, float]]]] = {}
@@ -180,7 +186,7 @@ class FigureView(QWidget):
 
     def draw(self, figure: Figure) -> None:
         """Show a figure."""
-        start = time.perf_counter()
+        start = time.thread_time()
         if self.figure is not None and figure.name != self.figure.name:
             for area in self.areas:
                 area.zoom.clear()
@@ -197,7 +203,7 @@ class FigureView(QWidget):
         for area, plot in zip(self.areas, plots, strict=True):
             area.take(plot)
         self.redraw()
-        self.seconds = time.perf_counter() - start
+        self.seconds = time.thread_time() - start
 
     def shown(self) -> Figure | None:
         """The figure with the ranges that are on the screen, for an export of just that."""
@@ -295,7 +301,7 @@ class FigureView(QWidget):
         below = GAP + 2.0 * fonts.height + 3.0 if area.names_x else 0.6 * fonts.height
         if area.names_x and (not plot.x.label or self._is_beside(plot)):
             below -= fonts.height
-        above = fonts.height + 4.0 if any(_words(plot)) else 0.5 * fonts.height
+        above = 1.3 * fonts.height + 4.0 if any(_words(plot)) else 0.5 * fonts.height
         if self._is_crowded:
             above, below = 3.0, below if area.names_x else 2.0
         room = max(20.0, height - below - above)
@@ -338,7 +344,9 @@ class FigureView(QWidget):
         rows: list[list[tuple[Entry, str, float]]] = [[]]
         used = 0.0
         most = width - 2 * EDGE
-        most_rows = 1 if len(self.areas) > 1 and self.canvas.height() < SCARCE else LEGEND_ROWS
+        # Lanes come first in a legend; where height is scarce, their row is the one that stays.
+        scarce = SCARCE if len(self.areas) > 1 else 0.85 * SCARCE
+        most_rows = 1 if self.canvas.height() < scarce else LEGEND_ROWS
         for entry in entries:
             text = fonts.elided(entry.label, max(80.0, most - SAMPLE - 30))
             wide = SAMPLE + GAP + fonts.width(text) + 16.0
@@ -355,18 +363,21 @@ class FigureView(QWidget):
     # --- painting
 
     def _paint_backdrop(self, painter: QPainter) -> None:
-        """Everything behind the data. It seldom changes between frames, so it is kept as a picture."""
+        """Everything behind the data. But for the horizontal axis it seldom changes, so it is kept as a picture."""
         if self.figure is None or not self._is_laid_out:
             return
         ratio = self.canvas.devicePixelRatioF()
-        spans = tuple(m for a in self.areas for m in a.plot.marks if isinstance(m, Span | Rule) and not _is_present(m))
+        spans = tuple(m for a in self.areas for m in a.plot.marks if isinstance(m, Span | Rule) and m.across == "y")
         key = (
             self.canvas.size(),
             ratio,
             self.theme.name,
             self._fonts.size,
             self.figure.empty,
-            tuple((a.where.getRect(), *a.frames.values(), a.names_x, *_words(a.plot)) for a in self.areas),
+            tuple(
+                (a.where.getRect(), *(f for side, f in a.frames.items() if side != "x"), *_words(a.plot))
+                for a in self.areas
+            ),
             spans,
             self._scale_ticks,
             self._scale.colormap if self._scale is not None else "",
@@ -383,6 +394,9 @@ class FigureView(QWidget):
                 on_picture.end()  # a picture must not go while it is painted on
             self._backdrop, self._backdrop_key = picture, key
         painter.drawPixmap(0, 0, self._backdrop)
+        painter.setFont(self._fonts.tick)
+        for area in self.areas:
+            self._draw_x_axis(painter, area)
 
     def _draw_backdrop(self, painter: QPainter) -> None:
         painter.setFont(self._fonts.tick)
@@ -408,7 +422,7 @@ class FigureView(QWidget):
             for entry, text, wide in row:
                 self._draw_sample(painter, entry, QRectF(x, y, SAMPLE, fonts.height))
                 painter.setPen(QColor(theme.color("text")))
-                painter.drawText(QPointF(x + SAMPLE + GAP, y + fonts.tick_metrics.ascent()), text)
+                painter.drawText(QPointF(x + SAMPLE + GAP, y + fonts.ascent), text)
                 x += wide
             y += fonts.height + 3.0
 
@@ -448,27 +462,38 @@ class FigureView(QWidget):
     def _draw_axes(self, painter: QPainter, area: PlotArea) -> None:
         theme, fonts, where = self.theme, self._fonts, area.where
         is_map = any(isinstance(mark, Heatmap) for mark in area.plot.marks)
-        painter.save()
-        painter.setClipRect(where)
-        for mark in area.plot.marks:
-            if isinstance(mark, Span):
-                painter.fillRect(self._span(area, mark), QColor(theme.color(mark.color)))
-        painter.restore()
+        self._draw_spans(painter, area, "y")
         painter.setPen(pen(theme.color("grid")))
         heights = [(area.to_pixels(area.span("x")[0], tick.place).y(), tick) for tick in area.frames["y"].ticks]
         if not is_map:
             for y, _tick in heights:
                 painter.drawLine(QPointF(where.left(), round(y)), QPointF(where.right(), round(y)))
-        self._draw_rules(painter, area, front=False)
+        self._draw_level_rules(painter, area)
         painter.setPen(pen(theme.color("axis")))
-        painter.drawLine(where.bottomLeft(), where.bottomRight())
         painter.drawLine(where.bottomLeft(), where.topLeft())
         painter.setPen(QColor(theme.color("muted")))
         for y, tick in heights:
             wide = fonts.width(tick.text)
             painter.drawText(QPointF(where.left() - GAP - wide, self._baseline(y)), tick.text)
+        if "right" in area.frames:
+            self._draw_right_axis(painter, area)
+        self._draw_names(painter, area)
+
+    def _draw_spans(self, painter: QPainter, area: PlotArea, across: str) -> None:
+        for mark in area.plot.marks:
+            if isinstance(mark, Span) and mark.across == across:
+                painter.fillRect(self._span(area, mark), QColor(self.theme.color(mark.color)))
+
+    def _draw_x_axis(self, painter: QPainter, area: PlotArea) -> None:
+        """What moves with time: the horizontal axis, and the rules across it."""
+        fonts, where = self._fonts, area.where
+        self._draw_spans(painter, area, "x")
+        self._draw_upright_rules(painter, area, front=False)
+        painter.setPen(pen(self.theme.color("axis")))
+        painter.drawLine(where.bottomLeft(), where.bottomRight())
+        painter.setPen(QColor(self.theme.color("muted")))
         if area.names_x:
-            bottom = where.bottom() + GAP + fonts.tick_metrics.ascent()
+            bottom = where.bottom() + GAP + fonts.ascent
             for tick in area.frames["x"].ticks:
                 x = area.to_pixels(tick.place, area.span("y")[0]).x()
                 wide = fonts.width(tick.text)
@@ -479,14 +504,11 @@ class FigureView(QWidget):
             else:
                 at = QPointF(where.center().x() - 0.5 * fonts.width(label), bottom + fonts.height + 1.0)
             painter.drawText(at, label)
-        if "right" in area.frames:
-            self._draw_right_axis(painter, area)
-        self._draw_names(painter, area)
 
     def _draw_names(self, painter: QPainter, area: PlotArea) -> None:
         """Above the axes: the plot's title, what the left axis measures, and what the right one does."""
         theme, fonts, where, plot = self.theme, self._fonts, area.where, area.plot
-        base = where.top() - 4.0 - fonts.tick_metrics.descent()
+        base = where.top() - 0.3 * fonts.height - 4.0 - fonts.descent
         if self._is_crowded:
             return
         left, end = EDGE, where.right()
@@ -540,11 +562,7 @@ class FigureView(QWidget):
         low, high = Frame(heatmap.scale, color_limits(heatmap), ()).range
         first, last = self.areas[0].where, self.areas[-1].where
         bar = QRectF(first.right() + 10.0, first.top(), SCALE_WIDTH, last.bottom() - first.top())
-        table = color_table(heatmap.colormap)
-        for row in range(int(bar.height())):
-            share = 1.0 - row / max(1.0, bar.height() - 1.0)
-            red, green, blue, _alpha = table[round(share * (len(table) - 1))].tolist()
-            painter.fillRect(QRectF(bar.left(), bar.top() + row, bar.width(), 1.0), QColor(red, green, blue))
+        painter.drawImage(bar, color_strip(heatmap.colormap))
         painter.setPen(QColor(self.theme.color("muted")))
         for tick in self._scale_ticks:
             y = bar.bottom() - (tick.place - low) / (high - low) * bar.height()
@@ -552,8 +570,7 @@ class FigureView(QWidget):
 
     def _baseline(self, y: float) -> float:
         """The base line of a text whose middle is at y."""
-        metrics = self._fonts.tick_metrics
-        return y + 0.5 * (metrics.ascent() - metrics.descent())
+        return y + 0.5 * (self._fonts.ascent - self._fonts.descent)
 
     # --- in front of the data
 
@@ -567,41 +584,42 @@ class FigureView(QWidget):
                 corner = QRectF(area.where.left() + 4.0, area.where.top() + 1.0, self._fonts.width(title), 0.0)
                 corner.setHeight(min(self._fonts.height, area.where.height() - 2.0))
                 self._write_on_paper(painter, corner, title, QColor(self.theme.color("text")))
-            self._draw_rules(painter, area, front=True)
+            self._draw_upright_rules(painter, area, front=True)
             self._draw_present(painter, area)
             self._draw_beyond(painter, area)
             self._draw_notes(painter, index, area)
         if self.reading is not None:
             self._draw_reading(painter, self.reading)
 
-    def _draw_rules(self, painter: QPainter, area: PlotArea, front: bool) -> None:
-        """Rules: in front of the data only the present moment. Level ones have their labels with the notes."""
-        theme, fonts, where = self.theme, self._fonts, area.where
-        written_to = -1e9
-        for rule in (mark for mark in area.plot.marks if isinstance(mark, Rule)):
-            side = "y" if rule.across == "y" else "x"
-            place, (low, high) = area.frames[side].place(rule.at), area.span(side)
-            if not low <= place <= high:
-                continue
-            present = _is_present(rule)
-            ink = QColor(theme.color("muted" if rule.color in ("grid", "axis") else rule.color))
-            text = fonts.elided(rule.label, 0.6 * where.width())
-            wide = fonts.width(text)
-            painter.setPen(pen(theme.color(rule.color), (1.8 if present else 1.2) * self.thickness, rule.dash))
-            if rule.across == "y":
+    def _draw_level_rules(self, painter: QPainter, area: PlotArea) -> None:
+        """Level rules; their labels stand with the notes."""
+        low, high = area.span("y")
+        for rule in (mark for mark in area.plot.marks if isinstance(mark, Rule) and mark.across == "y"):
+            place = area.frames["y"].place(rule.at)
+            if low <= place <= high:
                 y = round(area.to_pixels(area.span("x")[0], place).y())
-                if not front:
-                    painter.drawLine(QPointF(where.left(), y), QPointF(where.right(), y))
-                continue
-            if present != front:
+                painter.setPen(pen(self.theme.color(rule.color), 1.2 * self.thickness, rule.dash))
+                painter.drawLine(QPointF(area.where.left(), y), QPointF(area.where.right(), y))
+
+    def _draw_upright_rules(self, painter: QPainter, area: PlotArea, front: bool) -> None:
+        """Moments: behind the data epochs and the like, in front of them the present one."""
+        theme, fonts, where = self.theme, self._fonts, area.where
+        low, high = area.span("x")
+        written_to = -1e9
+        for rule in (mark for mark in area.plot.marks if isinstance(mark, Rule) and mark.across == "x"):
+            place = area.frames["x"].place(rule.at)
+            if _is_present(rule) != front or not low <= place <= high:
                 continue
             x = round(area.to_pixels(place, area.span("y")[0]).x())
+            painter.setPen(pen(theme.color(rule.color), (1.8 if front else 1.2) * self.thickness, rule.dash))
             painter.drawLine(QPointF(x, where.top()), QPointF(x, where.bottom()))
+            text = fonts.elided(rule.label, 0.6 * where.width())
+            wide = fonts.width(text)
             left = x + 3.0 if x + 3.0 + wide < where.right() else x - 3.0 - wide
             if text and left > written_to:
                 written_to = left + wide + 4.0
-                painter.setPen(ink)
-                painter.drawText(QPointF(left, where.top() + fonts.tick_metrics.ascent()), text)
+                painter.setPen(QColor(theme.color("muted" if rule.color in ("grid", "axis") else rule.color)))
+                painter.drawText(QPointF(left, where.top() + fonts.ascent), text)
 
     def _write_on_paper(self, painter: QPainter, box: QRectF, text: str, ink: QColor) -> None:
         """Text in front of data, on paper that lets them shine through a little."""
@@ -609,7 +627,7 @@ class FigureView(QWidget):
         paper.setAlpha(190)
         painter.fillRect(box.adjusted(-2.0, 0.0, 2.0, 0.0), paper)
         painter.setPen(ink)
-        painter.drawText(QPointF(box.left(), box.top() + self._fonts.tick_metrics.ascent()), text)
+        painter.drawText(QPointF(box.left(), box.top() + self._fonts.ascent), text)
 
     def _draw_present(self, painter: QPainter, area: PlotArea) -> None:
         """The handle that one drags the present moment by, at the foot of its rule."""
@@ -644,13 +662,15 @@ class FigureView(QWidget):
         for mark in area.plot.marks:
             if isinstance(mark, Line):
                 frame = area.frames["right"] if mark.axis == "right" and "right" in area.frames else area.frames["y"]
-                sides = frame.beyond(mark.y)
-                above, below, x = sides > 0, sides < 0, mark.x
+                x, least, most = mark.x, mark.y, mark.y
             elif isinstance(mark, Boxes):
-                above, below = area.frames["y"].beyond(mark.most) > 0, area.frames["y"].beyond(mark.least) < 0
-                x = mark.x + mark.shift
+                frame = area.frames["y"]
+                x, least, most = mark.x + mark.shift, mark.least, mark.most
             else:
                 continue
+            if not ((most > frame.limits[1]) | (least < frame.limits[0])).any():
+                continue
+            above, below = frame.beyond(most) > 0, frame.beyond(least) < 0
             low, high = area.span("x")
             for outside, edge, sign in ((above, where.top(), 1.0), (below, where.bottom(), -1.0)):
                 if not outside.any():
@@ -718,9 +738,30 @@ class FigureView(QWidget):
             return wide / where.width(), fonts.height / where.height()
 
         shown = Frames(area.frames["x"], area.frames["y"], area.frames.get("right"))
-        found = [(placed.x, placed.y) for placed in place_texts(area.plot, shown, size)]
+        if known is not None and known[0] == key and self._stand_free(area, shown, known[2], size):
+            found = known[2]
+        else:
+            found = [(placed.x, placed.y) for placed in place_texts(area.plot, shown, size)]
         self._placed[index] = (key, now, found)
         return found
+
+    def _stand_free(
+        self,
+        area: PlotArea,
+        shown: Frames,
+        places: Sequence[tuple[float, float]],
+        size: Callable[[str], tuple[float, float]],
+    ) -> bool:
+        """Whether texts can stay where they are: looking for better places costs more than a frame."""
+        texts = [mark.text for mark in area.plot.marks if isinstance(mark, Note) and mark.free]
+        if len(texts) != len(places):
+            return False  # labels of level rules move with their rules
+        points, _by_color = covered(area.plot, shown)
+        for text, (x, y) in zip(texts, places, strict=True):
+            wide, high = size(text)
+            if ((np.abs(points[:, 0] - x) < 0.5 * wide) & (np.abs(points[:, 1] - y) < 0.5 * high)).any():
+                return False
+        return True
 
     # --- the mouse
 
@@ -773,7 +814,7 @@ class FigureView(QWidget):
         painter.setBrush(QColor(theme.color("panel")))
         painter.drawRoundedRect(QRectF(max(2.0, left), top, wide, high), 5.0, 5.0)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
-        base = top + 5.0 + fonts.tick_metrics.ascent()
+        base = top + 5.0 + fonts.ascent
         for line in found.lines:
             painter.setPen(QColor(theme.color("text")))
             painter.drawText(QPointF(max(2.0, left) + 8.0, base), line)
@@ -796,7 +837,7 @@ class FigureView(QWidget):
         if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.ApplicationPaletteChange):
             self.redraw()
         elif event.type() == QEvent.Type.FontChange:
-            self._fonts = Fonts.of(self.font())
+            self._fonts = Fonts(self.font())
             self._placed.clear()
             self.redraw()
 

@@ -85,7 +85,9 @@ def test_a_slow_figure_is_built_less_often(qtbot, gradients, monkeypatch):
     build = gradients.kind.build
 
     def slow(scene, options):
-        time.sleep(0.03)
+        end = time.thread_time() + 0.03
+        while time.thread_time() < end:
+            pass
         return build(scene, options)
 
     object.__setattr__(gradients.kind, "build", slow)
