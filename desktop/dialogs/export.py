@@ -345,7 +345,7 @@ class ExportDialog(QDialog):
         figures = self.chosen_figures()
         self.page.setEnabled(len(figures) > 1)
         jobs = self.jobs()
-        there = sum(job.path.is_file() and job.path not in self._written for job in jobs) if self.folder.text().strip() else 0
+        there = sum(job.path.is_file() and job.path not in self._written for job in jobs)
         if jobs:
             text = jobs[0].path.name
             if len(jobs) > 1:
