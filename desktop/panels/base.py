@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import msgspec
 from PySide6.QtCore import QEvent, QMimeData, QPoint, Qt, QTimer, Signal
-from PySide6.QtGui import QAction, QActionGroup, QGuiApplication, QHideEvent, QImage, QMouseEvent, QShowEvent
+from PySide6.QtGui import QAction, QActionGroup, QGuiApplication, QImage, QMouseEvent, QShowEvent
 from PySide6.QtWidgets import QDialog, QFrame, QHBoxLayout, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from layerscope.core.errors import InputError
@@ -31,12 +31,12 @@ from .explanation import ExplanationPopup
 from .numbers import NumbersDialog
 from .painter import FigureView
 from .rendering import Work
+from .turns import turns
 
 log = logging.getLogger(__name__)
 
 PANELS: Registry[type[Panel]] = Registry("panel", "layerscope.desktop.panels")
 
-SHARE = 0.15  # of the window's time that one panel may take
 SAID_MILLISECONDS = 4000  # for which a short message replaces the subtitle
 
 
@@ -75,12 +75,9 @@ class Panel(QFrame):
         self.builds = 0
         self.maximized = False
         self._stale = True
-        self._next = 0.0
         self._failed = ""
         self.setProperty("surface", "card")
         self.setObjectName(f"panel-{self.name}")
-        self._timer = QTimer(self, singleShot=True)
-        self._timer.timeout.connect(self._build)
         self._quiet = QTimer(self, singleShot=True, interval=SAID_MILLISECONDS)
         self._quiet.timeout.connect(self._show_subtitle)
         self._make()
@@ -141,17 +138,17 @@ class Panel(QFrame):
 
     def _scene_changed(self) -> None:
         self._stale = True
-        if self.isVisible() and not self._timer.isActive():
-            self._timer.start(max(0, math.ceil(1000.0 * (self._next - time.monotonic()))))
+        if self.isVisible():
+            turns().ask(self)
 
-    def _build(self) -> None:
-        if not self.isVisible():
-            return  # showEvent makes up for it
-        start, spent = time.monotonic(), time.thread_time()
+    def take_turn(self) -> float:
+        """Draw the newest scene, if it is not drawn yet; the seconds that this takes the thread, painting included."""
+        if not self._stale or not self.isVisible():
+            return 0.0  # showEvent makes up for it
+        spent = time.thread_time()
         self.refresh()
         # What this thread itself does counts: waiting for training or another program says nothing about the figure.
-        cost = time.thread_time() - spent + self.view.canvas.seconds
-        self._next = start + cost / SHARE
+        return time.thread_time() - spent + self.view.canvas.seconds
 
     def refresh(self) -> None:
         """Build the figure of the present moment and show it."""
@@ -373,10 +370,6 @@ class Panel(QFrame):
         super().showEvent(event)
         if self._stale:
             self.refresh()
-
-    def hideEvent(self, event: QHideEvent) -> None:
-        super().hideEvent(event)
-        self._timer.stop()
 
 
 def panels() -> list[type[Panel]]:

@@ -156,6 +156,7 @@ class FigureView(QWidget):
         self._is_crowded = False  # titles stand in the plots, because there is no room above them
         self._scale: Heatmap | None = None
         self.theme: Theme = current()
+        self._has_background = False
         self._fonts = Fonts(self.font())
         self._backdrop: QPixmap | None = None
         self._backdrop_key: tuple[object, ...] = ()
@@ -260,8 +261,7 @@ class FigureView(QWidget):
         self._is_laid_out = size.width() >= 40 and size.height() >= 40
         if not self._is_laid_out:
             return
-        self.theme = current()
-        self.canvas.setBackground(self.theme.color("panel"))
+        self._follow_theme()
         top = self._lay_out_legend(size.width()) + 4.0
         heights = self.figure.heights if len(self.figure.heights) == len(self.areas) else (1.0,) * len(self.areas)
         room = size.height() - top
@@ -289,6 +289,13 @@ class FigureView(QWidget):
         self._over.prepareGeometryChange()
         self._under.update()
         self._over.update()
+
+    def _follow_theme(self) -> None:
+        # Setting the background paints everything again, even where it stays the same.
+        if self.theme is not current() or not self._has_background:
+            self.theme = current()
+            self._has_background = True
+            self.canvas.setBackground(self.theme.color("panel"))
 
     @property
     def thickness(self) -> float:

@@ -1,4 +1,4 @@
-"""What the tests of the window share: nobody is there to answer a question, so a forgotten one must not wait forever."""
+"""What the tests of the window share: nobody is there to answer a question, so a forgotten one must not wait."""
 
 import pytest
 
