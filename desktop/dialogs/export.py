@@ -215,12 +215,14 @@ class ExportDialog(QDialog):
         rows.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
         rows.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
         rows.setVerticalSpacing(10)
+        folder = QLabel(_("Fol&der"))
+        folder.setBuddy(self.folder)
         for text, content in (
             (_("Figures"), which),
             (_("Formats"), formats),
             (_("&Size"), self.preset),
             (_("&Colors"), self.theme),
-            (_("Fol&der"), where),
+            (folder, where),
             (_("&Name"), self.pattern),
             ("", self.example),
         ):
