@@ -24,6 +24,7 @@ test: lint ## style, types, and all tests but the slow ones
 
 test-slow: environment ## the tests that take long
 	@$(pytest) $(parallel) -m "slow and not benchmark" --timeout 900 $(ARGS)
+	@HYPOTHESIS_PROFILE=searching $(pytest) $(parallel) -k "test_any or fields or experiment" --timeout 900 $(ARGS)
 
 benchmark: environment ## how fast it is on this machine
 	@$(pytest) -m benchmark --timeout 900 $(ARGS)

@@ -23,9 +23,15 @@ for _library in ("OMP", "OPENBLAS", "MKL"):
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "kernels"))
 
 import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 from layerscope.core.experiment import Experiment, build  # noqa: E402
 from layerscope.core.text import use_translations  # noqa: E402
+
+# The same examples every time: a change is judged by what it changes. "make test-slow" looks for new ones.
+settings.register_profile("steady", derandomize=True, deadline=None)
+settings.register_profile("searching", max_examples=1000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 if TYPE_CHECKING:
     from layerscope.desktop.session import Session

@@ -332,7 +332,8 @@ def _stretched(wanted: tuple[float, float] | None, always: Array) -> tuple[float
 
 def _limits(low: float, high: float, axis: Axis, exact: bool) -> tuple[float, float]:
     """Places to limits in data units, with room around the data."""
-    low, high = max(low, -HUGE), min(high, HUGE)  # so that their distance is a number
+    # so that their distance is a number
+    low, high = min(max(low, -HUGE), HUGE), min(max(high, -HUGE), HUGE)
     if low == high:
         if axis.scale == "linear":
             room = 0.5 if exact or low == 0.0 else 0.5 * abs(low)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from layerscope.core.figures.figure import Axis, Boxes, Heatmap, Line, Plot, Rule
@@ -100,6 +100,8 @@ def test_a_logarithmic_axis_has_no_place_for_zero_negative_and_missing_numbers()
     np.testing.assert_array_equal(found, [2.0, math.nan, math.nan, math.nan, math.nan])
 
 
+@example([8.7e307], "linear")
+@example([-8.7e307], "linear")
 @given(st.lists(ANY, max_size=60), st.sampled_from(SCALES))
 def test_any_numbers_have_a_range(values, scale):
     frame = fit(Axis("x", scale), [np.array(values, dtype=float)])
