@@ -280,7 +280,7 @@ def stamp(name: str, scene: Scene) -> dict[str, str]:
 
 def nothing(name: str, title: str, scene: Scene, why: str = "") -> Figure:
     """A figure that says why there is nothing to see."""
-    why = why or _("Nothing is recorded yet: press play, or take one step.")
+    why = why or _("Nothing is computed yet.")
     return Figure(name, title, "", (), empty=why, stamp=stamp(name, scene))
 
 

@@ -10,6 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import msgspec
@@ -162,7 +163,9 @@ class Panel(QFrame):
 
     def _built(self) -> Figure:
         try:
-            return self.kind.build(self.scene, self.options)
+            figure = self.kind.build(self.scene, self.options)
+            # nothing to show, because nothing can be trained: then the reason is what there is to say
+            return replace(figure, empty=self.session.blocked) if figure.empty and self.session.blocked else figure
         except Exception as error:  # a figure that cannot be drawn must not stop the lecture
             if self._failed != repr(error):
                 self._failed = repr(error)

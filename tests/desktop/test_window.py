@@ -220,6 +220,13 @@ def test_what_cannot_be_trained_is_not_offered(qtbot, window):
     qtbot.waitUntil(lambda: settled(window), timeout=TIMEOUT)
 
 
+def test_panels_say_why_there_is_nothing_to_show(qtbot, window):
+    window.session.set_value("network", [])
+    qtbot.waitUntil(lambda: bool(window.session.blocked), timeout=TIMEOUT)
+    for panel in window.panels.panels:
+        qtbot.waitUntil(lambda panel=panel: panel.figure.empty == window.session.blocked, timeout=TIMEOUT)
+
+
 def test_chips_select_and_remove_lanes(qtbot, window):
     session = window.session
     session.add_lane(cures(session.lane.experiment)[1][1])

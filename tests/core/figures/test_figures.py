@@ -73,7 +73,7 @@ def test_every_axis_says_what_it_shows(case, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_figure_of_nothing_says_what_to_do(kind):
-    assert "press play" in figure(kind, scene("empty")).empty
+    assert "Nothing is computed yet" in figure(kind, scene("empty")).empty
 
 
 @pytest.mark.parametrize("kind", KINDS)
