@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import msgspec
@@ -57,6 +58,7 @@ class Plan(msgspec.Struct, frozen=True):
             raise InputError(sentence, place)
 
 
+LARGEST_MEMORY = 4 * 1024**3  # bytes of values, gradients and parameters that one run may take
 LARGEST_NETWORK = 50_000_000  # parameters; beyond that a laptop's memory is the lesson
 
 
@@ -106,7 +108,25 @@ def plan(experiment: Experiment, outline: tuple[Shape, int] | None = None) -> Pl
                 ),
             )
         )
+    needed = memory(experiment, given_shape, cards)
+    if needed > LARGEST_MEMORY:
+        problems.append(
+            (
+                "training.batch_size",
+                _(
+                    "needs {needed:.1f} GB of memory, and {most:.0f} GB are allowed; make it or the layers smaller"
+                ).format(needed=needed / 1024**3, most=LARGEST_MEMORY / 1024**3),
+            )
+        )
     return Plan(given_shape, targets, tuple(cards), tuple(problems))
+
+
+def memory(experiment: Experiment, given: Shape, cards: list[Card]) -> int:
+    """Bytes that a run takes for values and their gradients, parameters, their gradients and what the optimizer keeps."""
+    training = experiment.training
+    numbers = math.prod(given) + 2 * sum(math.prod(card.shape) for card in cards if card.shape is not None)
+    parameters = sum(card.parameter_count for card in cards) * (2 + len(training.optimizer.slots))
+    return (training.batch_size * numbers + parameters) * (8 if training.precision == "float64" else 4)
 
 
 def walk(network: tuple[Layer, ...]) -> Iterator[tuple[str, Layer]]:

@@ -216,6 +216,10 @@ def changed(file, **parts) -> str:
         ({"training__precision": "float16"}, ["training.precision", "float32", "float64"]),
         ({"version": 99}, ["version", "99"]),
         ({"network": []}, ["network", "no layers"]),
+        (
+            {"training__batch_size": 65536, "network__0": {"kind": "dense", "units": 4096}},
+            ["training.batch_size", "GB of memory"],
+        ),
     ],
 )
 def test_wrong_experiments(file, tmp_path, capsys, command, change, words):
