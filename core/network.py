@@ -122,7 +122,7 @@ def plan(experiment: Experiment, outline: tuple[Shape, int] | None = None) -> Pl
 
 
 def memory(experiment: Experiment, given: Shape, cards: list[Card]) -> int:
-    """Bytes that a run takes for values and their gradients, parameters, their gradients and what the optimizer keeps."""
+    """Bytes that a run takes for values, parameters, the gradients of both, and what the optimizer keeps."""
     training = experiment.training
     numbers = math.prod(given) + 2 * sum(math.prod(card.shape) for card in cards if card.shape is not None)
     parameters = sum(card.parameter_count for card in cards) * (2 + len(training.optimizer.slots))
