@@ -199,8 +199,6 @@ def _started(path: str, options: argparse.Namespace) -> Run:
 
 def _train(run: Run, steps: int, label: str) -> tuple[float, str]:
     """Take the steps with a progress bar; seconds spent, and why it stopped."""
-    from .results import first_nonfinite
-
     seconds = 0.0
     with _Progress(label) as progress:
         while run.step < steps:
@@ -210,10 +208,9 @@ def _train(run: Run, steps: int, label: str) -> tuple[float, str]:
             progress.show(run.step, steps)
             if not run.finite:
                 break
-    wrong = first_nonfinite(run)
     run.validate()
-    if wrong is not None:
-        return seconds, _("the loss is not finite from step {step} on").format(step=wrong)
+    if not run.finite:
+        return seconds, _("the loss is not finite from step {step} on").format(step=run.nonfinite_step)
     return seconds, _("all steps done")
 
 
@@ -250,7 +247,8 @@ class _Progress:
 def _console() -> Any:
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True)
+    # names are shown as they are: brackets in them are not styles
+    return Console(highlight=False, soft_wrap=True, markup=False)
 
 
 # --- the commands
@@ -283,24 +281,26 @@ def _run(options: argparse.Namespace) -> int:
     )
     print(_("saved in {folder}").format(folder=options.out))
     if not run.finite:
-        sys.stderr.write(
-            f"layerscope: {options.file}: {stopped}; " + _("try a smaller learning rate or other weights\n")
-        )
+        _warn(options.file, stopped)
     return 0
 
 
+def _warn(file: str, stopped: str) -> None:
+    sys.stderr.write(f"layerscope: {file}: {stopped}; " + _("try a smaller learning rate or other weights") + "\n")
+
+
 def _short(value: float | None) -> str:
-    return _("not finite") if value is None else f"{value:.4g}"
+    return _("none") if value is None else f"{value:.4g}"
 
 
 def _figure_names(names: Sequence[str]) -> list[str]:
     from .figures.figure import FIGURES
 
-    if list(names) == ["all"]:
+    if "all" in names:
         return FIGURES.names()
     for name in names:
         FIGURES.get(name, "figure")
-    return list(names)
+    return list(dict.fromkeys(names))
 
 
 def _formats(text: str) -> list[str]:
@@ -338,12 +338,21 @@ def _figure(options: argparse.Namespace) -> int:
                 options.source,
             )
         scene = scene_from_folder(source, options.step)
+        recorded = scene.lanes[0].view.kept_steps
+        if options.step is not None and (not len(recorded) or options.step > recorded[-1] + scene.lanes[0].view.stride):
+            last = int(recorded[-1]) if len(recorded) else 0
+            raise InputError(
+                _("step {step} is not recorded; the record ends at step {last}").format(step=options.step, last=last),
+                "--step",
+                options.source,
+            )
     else:
         run = _started(options.source, options)
         steps = run.last_step if options.step is None else options.step
-        _train(run, steps, N_("training"))
-        run.seek(steps)
-        scene = scene_of([("A", "", run)], options.step)
+        _seconds, stopped = _train(run, steps, N_("training"))
+        if not run.finite:
+            _warn(options.source, stopped)
+        scene = scene_of([("A", "", run)])
     folder = folder_for(options.out)
     for path in _draw(scene, names, formats, folder, options):
         print(path)

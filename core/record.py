@@ -221,12 +221,22 @@ class Record:
 
     # --- reading
 
-    def view(self, moment: int | None = None, line: Array | None = None, detail: Detail | None = None) -> RecordView:
+    def view(
+        self,
+        moment: int | None = None,
+        line: Array | None = None,
+        detail: Detail | None = None,
+        whole: bool = False,
+    ) -> RecordView:
         """The record as it stands now, with one step's exact line at hand.
+
+        whole   also the last row of a thinned record, which does not stand for as many steps yet as the others: for
+                files, after the last step (in a view for another thread it would still change)
 
         moment, line, detail   the step that is being looked at, its line (columns,) and its percentiles
         """
-        complete = (self.end - self.first_step) // self.stride
+        done = self.end - self.first_step
+        complete = -(-done // self.stride) if whole else done // self.stride
         details = tuple(self.details)
         if detail is not None and all(d.step != detail.step for d in details):
             details = (*details, detail)
@@ -313,10 +323,16 @@ def _table(header: Sequence[str], rows: Any) -> bytes:
 
 def _run_table(view: RecordView) -> bytes:
     validation = {int(s): (loss, hit) for s, loss, hit in _validation_rows(view)}
-    nothing = (np.nan, np.nan)
+    lines = {int(step): line for step, line in zip(view.kept_steps, view.block, strict=True)}
+    unmeasured, nothing = np.full(len(RUN_COLUMNS), np.nan), (np.nan, np.nan)
+    # An evaluation may fall on a step that is not kept, and the last one is after the last step.
     rows = (
-        [int(step), *map(_number, line[: len(RUN_COLUMNS)]), *map(_number, validation.get(int(step), nothing))]
-        for step, line in zip(view.kept_steps, view.block, strict=True)
+        [
+            step,
+            *map(_number, lines.get(step, unmeasured)[: len(RUN_COLUMNS)]),
+            *map(_number, validation.get(step, nothing)),
+        ]
+        for step in sorted(lines.keys() | validation.keys())
     )
     return _table(["step", *RUN_COLUMNS, "validation_loss", "validation_accuracy"], rows)
 

@@ -44,11 +44,14 @@ def begin_trace(run: Run) -> Trace:
 def save(run: Run, folder: Path, seconds: float, stopped: str, trace: Trace | None = None) -> None:
     """Write everything into `folder`; every file appears whole or not at all."""
     folder = folder_for(folder)
-    record.save(run.record.view(), folder)
+    run.measure_last()
+    record.save(run.record.view(whole=True), folder)
     write_whole(folder / "experiment.json", to_json(run.experiment))
     write_whole(folder / "weights.npz", record.npz(run.parameters()))
     if trace is not None:
         write_whole(folder / "trace.npz", record.npz(_trace(run, trace)))
+    else:
+        (folder / "trace.npz").unlink(missing_ok=True)  # of an earlier run, which it would be taken for this one's
     write_whole(
         folder / "run.json", msgspec.json.format(msgspec.json.encode(summary(run, seconds, stopped)), indent=2) + b"\n"
     )
@@ -56,9 +59,8 @@ def save(run: Run, folder: Path, seconds: float, stopped: str, trace: Trace | No
 
 def summary(run: Run, seconds: float, stopped: str) -> dict[str, Any]:
     """The content of `run.json`."""
-    view = run.record.view()
+    view = run.record.view(whole=True)
     steps = run.step - run.first_step
-    loss = view.values("loss")
     result: dict[str, Any] = {
         "name": run.experiment.name,
         "hash": identity(run.experiment),
@@ -67,7 +69,7 @@ def summary(run: Run, seconds: float, stopped: str) -> dict[str, Any]:
         "seconds": seconds,
         "steps_per_second": steps / seconds if seconds > 0 else None,
         "stopped": stopped,
-        "loss": _finite(loss[-1]) if len(loss) else None,
+        "loss": _finite(run.last_loss),
         "validation_loss": _finite(view.validation_loss[-1]) if len(view.validation_loss) else None,
         "validation_accuracy": _finite(view.validation_accuracy[-1]) if len(view.validation_accuracy) else None,
         "parameters": run.program.plan.parameter_count,
@@ -118,14 +120,6 @@ def _trace(run: Run, trace: Trace) -> dict[str, NDArray[Any]]:
         "batches": batches,
         **trace.initial,
     }
-
-
-def first_nonfinite(run: Run) -> int | None:
-    """The first recorded step whose loss is not a number or infinite; None when all are finite."""
-    view = run.record.view()
-    low, high = view.extent("loss")
-    wrong = ~(np.isfinite(low) & np.isfinite(high))
-    return int(view.kept_steps[np.argmax(wrong)]) if wrong.any() else None
 
 
 def load_folder(folder: Path) -> tuple[Experiment, record.RecordView]:

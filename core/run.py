@@ -67,6 +67,7 @@ class Run:
         self.checkpoints = Checkpoints(first_step=first_step)
         self._line = np.full((1, self.program.columns), np.nan)
         self._ahead: tuple[Array, Detail] | None = None
+        self.nonfinite_step: int | None = None  # the first step whose loss was not a finite number
         self.draw_parameters()
         self.checkpoints.add(first_step, self.machine.kept)
 
@@ -142,6 +143,9 @@ class Run:
         self.step += len(lines)
         self.row = 0
         self._line[:] = lines[-1]
+        wrong = ~np.isfinite(lines[:, layout.LOSS])
+        if wrong.any() and (self.nonfinite_step is None or first <= self.nonfinite_step):
+            self.nonfinite_step = first + int(np.argmax(wrong))
         new = self.step - self.record.end
         if new > 0:
             self.record.append(lines[len(lines) - new :])
@@ -195,6 +199,7 @@ class Run:
             if not (self.row == 0 and at <= self.step <= step):
                 self.machine.kept[:] = kept
                 self.step, self.row = at, 0
+                self._line[:] = np.nan
         self.advance(step - self.step)
 
     def look(self) -> tuple[Array, Detail]:
@@ -244,6 +249,8 @@ class Run:
     def _cut(self, step: int) -> None:
         """Forget what was recorded from `step` on."""
         again = self.record.cut(step)
+        if self.nonfinite_step is not None and self.nonfinite_step >= step:
+            self.nonfinite_step = None
         self.checkpoints.cut(step)
         if again < step:
             self.step, kept = self.checkpoints.nearest(again)
@@ -290,6 +297,17 @@ class Run:
             found[:, index] = _percentiles(values)
         return Detail(step, found)
 
+    @property
+    def last_loss(self) -> float:
+        """The loss of the step computed last; NaN before the first."""
+        return float(self._line[0, layout.LOSS])
+
+    def measure_last(self) -> None:
+        """Record the percentiles of the step computed last, whose values still stand in the arena."""
+        last = self.step - 1
+        if self.row == 0 and last >= self.first_step and all(d.step != last for d in self.record.details):
+            self.record.details.append(self.percentiles(last))
+
     def validate(self) -> tuple[float, float]:
         """Loss and accuracy on the validation data with the present parameters, added to the record."""
         if len(self.data.x_validation) == 0:
@@ -304,6 +322,7 @@ class Run:
         if self._evaluator is None or self._evaluator.samples is not x:
             program = compile_program(self.experiment, self.data, evaluation_rows=EVALUATION_ROWS)
             self._evaluator = Machine(program, x, t, self.experiment)
+            self._evaluator.threads = self.machine.threads  # one number for the whole run: bits depend on it
         machine = self._evaluator
         count = self.program.parameter_count
         machine.arena[:count] = self.machine.arena[:count]

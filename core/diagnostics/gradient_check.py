@@ -55,7 +55,7 @@ def check_gradients(experiment: Experiment, data: Data | None = None, most: int 
     for tensor in run.program.tensors:
         noise = random.normal(random.key(seed, "gradient check", tensor.name), tensor.parameter.count)
         run.parameter(tensor)[...] += 0.05 * noise.reshape(tensor.parameter.shape)
-    run.look()
+    loss = float(run.look()[0][layout.LOSS])
     found = []
     for tensor in run.program.tensors:
         values, gradient = run.parameter(tensor).reshape(-1), run.gradient(tensor).reshape(-1).copy()
@@ -73,17 +73,22 @@ def check_gradients(experiment: Experiment, data: Data | None = None, most: int 
                 analytic.append(gradient[index])
             else:
                 skipped += 1
-        found.append(Checked(tensor.name, relative_error(np.array(numeric), np.array(analytic)), len(numeric), skipped))
+        found.append(
+            Checked(tensor.name, relative_error(np.array(numeric), np.array(analytic), loss), len(numeric), skipped)
+        )
     return found
 
 
-def relative_error(numeric: NDArray[np.float64], analytic: NDArray[np.float64]) -> float:
-    """||n - a|| / (||n|| + ||a||), 0 where both are nothing but rounding."""
+def relative_error(numeric: NDArray[np.float64], analytic: NDArray[np.float64], loss: float = 1.0) -> float:
+    """||n - a|| / (||n|| + ||a||), with room for the rounding of the quotient.
+
+    A loss of about 1 is rounded by 1e-16, which dividing by 2h = 2e-5 magnifies to 1e-11 and more: gradients that have
+    vanished are smaller than that and cannot be compared any better.
+    """
     size = float(np.linalg.norm(numeric) + np.linalg.norm(analytic))
     difference = float(np.linalg.norm(numeric - analytic))
-    # A loss of about 1 has a rounding error of 1e-16, which the quotient magnifies by 1 / h.
-    floor = 1e-10 * np.sqrt(max(len(numeric), 1))
-    return 0.0 if difference < floor and size < 1e3 * floor else difference / size
+    rounding = 1e-10 * max(1.0, abs(loss)) * float(np.sqrt(max(len(numeric), 1)))
+    return difference / (size + rounding / TOLERANCE)
 
 
 def _loss(run: Run) -> tuple[float, NDArray[np.bool_]]:

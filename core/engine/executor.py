@@ -64,6 +64,7 @@ class Machine:
     ):
         self.program = program
         self.samples = samples
+        self.threads = program.threads
         compiled = compile_kernels(program.kernels, program.precision, progress)
         self._addresses = np.array([compiled[kernel_name(k)] for k in program.kernels], dtype=np.int64)
         self.arena = np.zeros(program.arena_size, dtype=program.dtype)
@@ -89,7 +90,7 @@ class Machine:
 
     def execute(self, lines: NDArray[np.float64], first_step: int, first_row: int, last_row: int) -> None:
         """Run rows [first_row, last_row) for len(lines) steps; every step fills its line of statistics."""
-        use_threads(self.program.threads)
+        use_threads(self.threads)
         execute(
             self.program.table,
             self._addresses,

@@ -149,6 +149,41 @@ def test_check_shows_shapes_theory_and_the_gradient_check(file, capsys):
     assert "passed" in out
 
 
+def test_check_passes_where_gradients_have_vanished(tmp_path, capsys):
+    from layerscope.core.lessons import LESSONS
+
+    for index, lane in enumerate(LESSONS["vanishing-gradients"].lanes):
+        path = tmp_path / f"{index}.json"
+        path.write_bytes(to_json(lane))
+        assert cli.main(["check", str(path)]) == 0, capsys.readouterr().out
+
+
+def test_a_name_with_brackets_is_shown_as_it_is(file, capsys):
+    assert cli.main(["check", file, "--set", 'name="[/b] [red]x"']) == 0
+    assert "[/b] [red]x" in capsys.readouterr().out
+
+
+def test_the_last_evaluation_is_in_the_table(file, tmp_path):
+    assert cli.main(["run", file, "--steps", "33", "--out", str(tmp_path / "o")]) == 0
+    last = (tmp_path / "o" / "record.csv").read_text().splitlines()[-1].split(",")
+    assert last[0] == "33"
+    assert float(last[-1]) > 0
+
+
+def test_a_trace_of_an_earlier_run_does_not_stay(file, tmp_path):
+    out = str(tmp_path / "o")
+    assert cli.main(["run", file, "--steps", "3", "--trace", "--out", out]) == 0
+    assert cli.main(["run", file, "--steps", "3", "--out", out]) == 0
+    assert not (tmp_path / "o" / "trace.npz").exists()
+
+
+def test_a_step_that_is_not_recorded_is_refused(file, tmp_path, capsys):
+    assert cli.main(["run", file, "--steps", "20", "--out", str(tmp_path / "o")]) == 0
+    capsys.readouterr()
+    words = ["signal", "--step", "999", "--out", str(tmp_path / "f")]
+    assert "19" in complaint(capsys, "figure", str(tmp_path / "o"), *words)
+
+
 def test_schema_is_json(capsys):
     assert cli.main(["schema"]) == 0
     assert json.loads(capsys.readouterr().out)["properties"]["network"]

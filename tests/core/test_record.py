@@ -36,6 +36,17 @@ def test_thinning_keeps_every_extreme(pieces):
     assert view.extent("loss")[1].max() == 1e9
 
 
+def test_the_row_that_is_not_complete_is_in_the_files():
+    kept = Record((), (), budget=1)
+    everything = lines(999, kept.columns)
+    everything[998, 0] = np.nan
+    kept.append(everything)
+    assert kept.view().kept_steps[-1] == 61 * 16
+    whole = kept.view(whole=True)
+    assert whole.kept_steps[-1] == 62 * 16
+    assert np.isnan(whole.extent("loss")[0][-1])
+
+
 def test_a_nan_is_never_thinned_away():
     kept = Record((), (), budget=1)
     everything = lines(1000, kept.columns)

@@ -303,6 +303,18 @@ def test_a_number_that_is_none_shows_in_the_same_step(bad, name):
     assert not run.finite or name != "4.weight"
 
 
+def test_the_first_step_that_is_not_finite_is_known_exactly():
+    run = Run(sample())
+    run.advance(70)
+    run.set_live("training.optimizer.learning_rate", 1e30)
+    run.advance(60)
+    losses = run.record.view().values("loss")
+    assert run.nonfinite_step == int(np.argmax(~np.isfinite(losses)))
+    assert not run.finite
+    run.seek(10)
+    assert run.finite
+
+
 def test_a_weight_that_is_nan_reaches_loss_and_norms():
     run = Run(sample())
     tensor = run.program.tensors[0]
