@@ -51,7 +51,7 @@ class Activation:
     kinks: tuple[float, ...] = field(default=())
 
 
-ACTIVATIONS: Registry[Activation] = Registry("activation function")
+ACTIVATIONS: Registry[Activation] = Registry(N_("activation function"))
 
 
 def _add(name: str, **parts: Any) -> None:

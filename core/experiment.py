@@ -40,7 +40,7 @@ BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|$)|[\[\]{}]', re.DOTALL)  # string
 class Averaging(Kind, frozen=True, kw_only=True):
     """Averages weights or predictions over time."""
 
-    registry = Registry("averaging")
+    registry = Registry(N_("averaging"))
 
 
 class Training(Described, frozen=True, kw_only=True, forbid_unknown_fields=True):

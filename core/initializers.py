@@ -27,7 +27,7 @@ Gain = Annotated[
 class Initializer(Kind, frozen=True, kw_only=True):
     """A rule for the first weights of a layer."""
 
-    registry: ClassVar[Registry[type[Initializer]]] = Registry("init")
+    registry: ClassVar[Registry[type[Initializer]]] = Registry(N_("init"))
 
     # False where all weights are one number: mean-field theory, which is about random weights, has nothing to say then
     random: ClassVar[bool] = True

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Loss(Kind, frozen=True, kw_only=True):
     """The last card of the network."""
 
-    registry: ClassVar[Registry[type[Loss]]] = Registry("loss")
+    registry: ClassVar[Registry[type[Loss]]] = Registry(N_("loss"))
 
     def check(self, outputs: tuple[int, ...], targets: int) -> None:
         """An InputError unless outputs of this shape can be compared with `targets` numbers a sample."""

@@ -92,7 +92,12 @@ class Registry(Generic[Kind]):
         )
 
 
-def discover(package: str, path: Iterable[str]) -> None:
-    """Import every module of a package, so that each file registers what it holds. Called from its `__init__.py`."""
+def discover(package: str, path: Iterable[str], first: Iterable[str] = ()) -> None:
+    """Import every module of a package, so that each file registers what it holds. Called from its `__init__.py`.
+
+    first   modules whose kinds a person should meet before the others
+    """
+    for name in first:
+        importlib.import_module(f"{package}.{name}")
     for module in sorted(pkgutil.iter_modules(path), key=lambda m: m.name):
         importlib.import_module(f"{package}.{module.name}")

@@ -271,6 +271,8 @@ class Run:
         Parameters that both have in the same place and shape are taken over, optimizer slots too where all parameters
         are; everything else starts as a new run would draw it.
         """
+        if self.row:
+            self.seek(self.step)  # a fork begins between two steps
         same_data = experiment.data == self.experiment.data and experiment.seed == self.experiment.seed
         child = Run(experiment, self.data if same_data else None, first_step=self.step)
         mine = {t.name: t for t in self.program.tensors}
@@ -284,6 +286,8 @@ class Run:
         ):
             child.machine.kept[:] = self.machine.kept.astype(child.program.dtype)
         child.checkpoints.add(child.step, child.machine.kept)
+        # what was changed while training stays changed
+        child.record.events = [e for e in self.record.events if e[0] <= self.step and e[1] in child.program.live]
         return child
 
     # --- measuring what is not measured at every step

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Schedule(Kind, frozen=True, kw_only=True):
     """A rule for the learning rate of every step."""
 
-    registry: ClassVar[Registry[type[Schedule]]] = Registry("schedule")
+    registry: ClassVar[Registry[type[Schedule]]] = Registry(N_("schedule"))
 
     def emit(self, build: Builder) -> None:
         """Write the operation that computes the step's learning rate.

@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import shutil
+import tempfile
 import time
 from functools import cache
 from pathlib import Path
@@ -51,10 +53,11 @@ def prepare() -> Path:
         os.utime(folder)
         oldest = time.time() - KEPT_DAYS * 86_400
         for other in root.iterdir():
-            if other.is_dir() and len(other.name) == 16 and other.stat().st_mtime < oldest:
+            if other.is_dir() and re.fullmatch("[0-9a-f]{16}", other.name) and other.stat().st_mtime < oldest:
                 shutil.rmtree(other, ignore_errors=True)
     except OSError:
-        # A read-only home: Numba then falls back to its own places, or compiles in every process.
-        return folder
+        # A read-only home: compiled anew after the next restart of the machine, which is better than not at all.
+        folder = Path(tempfile.gettempdir()) / f"layerscope-{sources_hash()}"
+        folder.mkdir(parents=True, exist_ok=True)
     numba.config.CACHE_DIR = str(folder)
     return folder

@@ -18,6 +18,7 @@ from ..fields import Described
 from ..network import Plan
 from ..record import RecordView
 from ..registry import Registry
+from ..text import N_
 from ..theory.mean_field import LayerPrediction
 
 Array = NDArray[np.float64]
@@ -260,4 +261,4 @@ class FigureKind:
     options: type[Described]
 
 
-FIGURES: Registry[FigureKind] = Registry("figure", "layerscope.core.figures")
+FIGURES: Registry[FigureKind] = Registry(N_("figure"), "layerscope.core.figures")

@@ -50,17 +50,17 @@ class Optimizer(GradientStep, frozen=True, kw_only=True):
     # what it remembers between steps: names of arrays with one number per parameter, which start at zero
     slots: ClassVar[tuple[str, ...]] = ()
 
-    registry: ClassVar[Registry[type[Optimizer]]] = Registry("optimizer", PACKAGE)
+    registry: ClassVar[Registry[type[Optimizer]]] = Registry(N_("optimizer"), PACKAGE)
     learning_rate: LearningRate
 
 
 class Clipping(GradientStep, frozen=True, kw_only=True):
     """Shortens gradients that are too long."""
 
-    registry: ClassVar[Registry[type[Clipping]]] = Registry("clipping", PACKAGE)
+    registry: ClassVar[Registry[type[Clipping]]] = Registry(N_("clipping"), PACKAGE)
 
 
 class Regularizer(GradientStep, frozen=True, kw_only=True):
     """Pulls weights toward zero."""
 
-    registry: ClassVar[Registry[type[Regularizer]]] = Registry("regularizer", PACKAGE)
+    registry: ClassVar[Registry[type[Regularizer]]] = Registry(N_("regularizer"), PACKAGE)

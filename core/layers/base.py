@@ -10,6 +10,7 @@ import msgspec
 from ..fields import Kind
 from ..initializers import Initializer
 from ..registry import Registry
+from ..text import N_
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
@@ -42,7 +43,7 @@ class Parameter(msgspec.Struct, frozen=True):
 class Layer(Kind, frozen=True, kw_only=True):
     """One card of the network. A layer file holds its fields, shapes, parameters, kernels and mean-field rule."""
 
-    registry: ClassVar[Registry[type[Layer]]] = Registry("layer", "layerscope.core.layers")
+    registry: ClassVar[Registry[type[Layer]]] = Registry(N_("layer"), "layerscope.core.layers")
 
     # fields that the card offers for editing in place
     main_fields: ClassVar[tuple[str, ...]] = ()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..experiment import Experiment
 from ..registry import Registry
 from ..run import Run
-from ..text import _
+from ..text import N_, _
 
 
 @dataclass(frozen=True)
@@ -70,4 +70,4 @@ class Lesson:
         return [Verdict(claim, float(claim.measure(runs))) for claim in self.claims]
 
 
-LESSONS: Registry[Lesson] = Registry("lesson", "layerscope.core.lessons")
+LESSONS: Registry[Lesson] = Registry(N_("lesson"), "layerscope.core.lessons")

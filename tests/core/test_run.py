@@ -241,6 +241,21 @@ def test_fork_goes_on_from_the_present_parameters():
     np.testing.assert_array_equal(other.parameters()["0.weight"], run.parameters()["0.weight"])
 
 
+def test_a_fork_in_the_middle_of_a_step_keeps_live_changes():
+    run = Run(sample())
+    run.advance(20)
+    run.set_live("training.optimizer.learning_rate", 0.3)
+    while run.operation is None or run.operation.phase != "update" or run.operation.path != "2":
+        run.operation_forward()
+    child = run.fork(sample())
+    child.advance(30)
+    straight = Run(sample())
+    straight.advance(20)
+    straight.set_live("training.optimizer.learning_rate", 0.3)
+    straight.advance(30)
+    np.testing.assert_array_equal(child.machine.kept, straight.machine.kept)
+
+
 def test_checkpoints_stay_within_their_budget(at_once):
     run = Run(sample())
     run.checkpoints.budget = 5 * run.machine.kept.nbytes
