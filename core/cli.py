@@ -190,7 +190,7 @@ def _started(path: str, options: argparse.Namespace) -> Run:
 
     experiment = _experiment(path, options)
     try:
-        plan(experiment).require()
+        plan(experiment, folder=Path(path).resolve().parent).require()
         with _Progress(N_("preparing the engine")) as progress:
             return Run(experiment, folder=Path(path).resolve().parent, progress=progress.show)
     except InputError as error:
@@ -386,10 +386,10 @@ def _check(options: argparse.Namespace) -> int:
     experiment = _experiment(options.file, options)
     data = None
     try:
-        layout = plan(experiment)
+        layout = plan(experiment, folder=Path(options.file).resolve().parent)
         if not any(place.startswith("data") for place, _problem in layout.problems):
             data = experiment.data.load(experiment.seed, Path(options.file).resolve().parent)
-            layout = plan(experiment, (data.shape, data.targets))
+            layout = plan(experiment, data.outline)
         layout.require()
     except InputError as error:
         raise error.within(options.file) from None

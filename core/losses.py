@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from .data.base import Outline
 from .engine.elementary import exp
 from .engine.kernel import device, kernel
 from .engine.layout import ACCURACY, LOSS, ROWS
@@ -26,8 +27,9 @@ class Loss(Kind, frozen=True, kw_only=True):
 
     registry: ClassVar[Registry[type[Loss]]] = Registry(N_("loss"))
 
-    def check(self, outputs: tuple[int, ...], targets: int) -> None:
-        """An InputError unless outputs of this shape can be compared with `targets` numbers a sample."""
+    def check(self, outputs: tuple[int, ...], outline: Outline) -> None:
+        """An InputError unless outputs of this shape can be compared with the targets of such data."""
+        targets = outline.targets
         if math.prod(outputs) != targets or len(outputs) != 1:
             raise InputError(
                 ngettext(

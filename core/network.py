@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 
+from .data.base import Outline
 from .errors import InputError
 from .experiment import Experiment
 from .layers.base import Layer, Parameter, Shape
@@ -37,13 +39,23 @@ class Card(msgspec.Struct, frozen=True):
 class Plan(msgspec.Struct, frozen=True):
     """A network laid out: a card for every layer, and whether it can be trained.
 
+    outline    of the data
     problems   (place in the experiment, sentence) for everything that must be mended first
     """
 
-    shape: Shape
-    targets: int
+    outline: Outline
     cards: tuple[Card, ...]
     problems: tuple[tuple[str, str], ...]
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of one sample; () when the data cannot be had."""
+        return self.outline.shape
+
+    @property
+    def targets(self) -> int:
+        """Numbers that the network must put out for one sample; 0 when the data cannot be had."""
+        return self.outline.targets
 
     @property
     def parameter_count(self) -> int:
@@ -62,16 +74,17 @@ LARGEST_MEMORY = 4 * 1024**3  # bytes of values, gradients and parameters that o
 LARGEST_NETWORK = 50_000_000  # parameters; beyond that a laptop's memory is the lesson
 
 
-def plan(experiment: Experiment, outline: tuple[Shape, int] | None = None) -> Plan:
+def plan(experiment: Experiment, outline: Outline | None = None, folder: Path | None = None) -> Plan:
     """Shapes, parameters and problems of an experiment's network. Never raises for a network that cannot be.
 
-    outline   (shape of a sample, number of classes) when the data is loaded already
+    outline   of the data, when it is loaded already
+    folder    where relative paths of data files start: the folder of the experiment file
     """
     problems: list[tuple[str, str]] = []
     shape: Shape | None = None
-    targets = 0
     try:
-        shape, targets = outline if outline is not None else experiment.data.outline()
+        outline = outline if outline is not None else experiment.data.outline(folder)
+        shape = outline.shape
         if experiment.data.validation + experiment.data.test > 0.95:
             raise InputError(_("validation and test share leave nothing to train on; lower one of them"), "validation")
     except InputError as error:
@@ -91,9 +104,9 @@ def plan(experiment: Experiment, outline: tuple[Shape, int] | None = None) -> Pl
         cards.append(Card(path, layer, given, shape, parameters, sentence))
     if not cards:
         problems.append(("network", _("the network has no layers yet; add a dense layer with + to begin")))
-    elif shape is not None:
+    elif shape is not None and outline is not None:
         try:
-            experiment.loss.check(shape, targets)
+            experiment.loss.check(shape, outline)
         except InputError as error:
             problems.append(("loss", error.problem))
         if not any(card.parameters for card in cards):
@@ -118,7 +131,7 @@ def plan(experiment: Experiment, outline: tuple[Shape, int] | None = None) -> Pl
                 ).format(needed=needed / 1024**3, most=LARGEST_MEMORY / 1024**3),
             )
         )
-    return Plan(given_shape, targets, tuple(cards), tuple(problems))
+    return Plan(outline or Outline((), 0), tuple(cards), tuple(problems))
 
 
 def memory(experiment: Experiment, given: Shape, cards: list[Card]) -> int:

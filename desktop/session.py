@@ -149,6 +149,11 @@ class Session(QObject):
         return self._unsaved_document or not self.undo_stack.isClean()
 
     @property
+    def folder(self) -> Path | None:
+        """Where relative paths of data files start: the folder of the open file."""
+        return Path(self.file).parent if self.file else None
+
+    @property
     def lane(self) -> LaneState:
         """The selected lane."""
         return self.lanes[self.selected_lane]
@@ -158,7 +163,7 @@ class Session(QObject):
         experiment = self.lanes[lane].experiment
         known = self._plans.get(lane)
         if known is None or known[0] is not experiment:
-            self._plans[lane] = known = (experiment, plan(experiment))
+            self._plans[lane] = known = (experiment, plan(experiment, folder=self.folder))
         return known[1]
 
     def difference(self, lane: int) -> str:
@@ -380,9 +385,9 @@ class Session(QObject):
         return self.worker.send(command)
 
     def _send_lanes(self, fresh: bool = False) -> None:
-        folder = Path(self.file).parent if self.file else None
         jobs = tuple(
-            None if self.plan(i).problems else work.Job(lane.experiment, folder) for i, lane in enumerate(self.lanes)
+            None if self.plan(i).problems else work.Job(lane.experiment, self.folder)
+            for i, lane in enumerate(self.lanes)
         )
         self._fence = self._moved = self._send(work.SetLanes(jobs, self.selected_lane, fresh))
         if self.blocked and self.playing:

@@ -17,16 +17,33 @@ from ..text import N_
 from .scaling import SCALINGS, Fitted
 
 
+class Outline(msgspec.Struct, frozen=True):
+    """What a network has to fit to, known before any sample is made or read.
+
+    shape    of one sample
+    targets  numbers that the network must put out for one sample: one per class, or the values to predict
+    classes  names of the classes; empty where values are to be predicted (regression)
+    """
+
+    shape: tuple[int, ...]
+    targets: int
+    classes: tuple[str, ...] = ()
+
+    @property
+    def is_regression(self) -> bool:
+        return not self.classes
+
+
 class Samples(msgspec.Struct, frozen=True):
     """What a data set holds, before scaling and splitting.
 
     x        (samples, *shape) float64
-    y        (samples,) int64: the class of every sample
-    classes  names of the classes, marked for translation where they are words
+    y        (samples,) int64: the class of every sample; for regression (samples, targets) float64: the values
+    classes  names of the classes, marked for translation where they are words; empty for regression
     """
 
     x: NDArray[np.float64]
-    y: NDArray[np.int64]
+    y: NDArray[Any]
     classes: tuple[str, ...]
 
 
@@ -34,20 +51,22 @@ class Data(msgspec.Struct, frozen=True):
     """A data set ready to train on: scaled, split, in the order of the split.
 
     x_train, x_validation, x_test    (samples, *shape) float64
-    y_train, y_validation, y_test    (samples,) int64 classes; those of the training samples with label noise
-    t_train, t_validation, t_test    (samples, targets) float64, one-hot
-    classes                          names of the classes, marked for translation where they are words
+    y_train, y_validation, y_test    (samples,) int64 classes, those of the training samples with label noise; for
+                                     regression the same as t
+    t_train, t_validation, t_test    (samples, targets) float64: one-hot, or the values to predict
+    classes                          names of the classes, marked for translation where they are words; empty for
+                                     regression
     scale                            what was done to the inputs; `scale.undo(x)` gives them back for pictures and axes
     """
 
     x_train: NDArray[np.float64]
-    y_train: NDArray[np.int64]
+    y_train: NDArray[Any]
     t_train: NDArray[np.float64]
     x_validation: NDArray[np.float64]
-    y_validation: NDArray[np.int64]
+    y_validation: NDArray[Any]
     t_validation: NDArray[np.float64]
     x_test: NDArray[np.float64]
-    y_test: NDArray[np.int64]
+    y_test: NDArray[Any]
     t_test: NDArray[np.float64]
     classes: tuple[str, ...]
     scale: Fitted
@@ -61,6 +80,10 @@ class Data(msgspec.Struct, frozen=True):
     def targets(self) -> int:
         """Numbers that the network must put out for one sample."""
         return int(self.t_train.shape[1])
+
+    @property
+    def outline(self) -> Outline:
+        return Outline(self.shape, self.targets, self.classes)
 
 
 class DataSet(Kind, frozen=True, kw_only=True):
@@ -109,8 +132,11 @@ class DataSet(Kind, frozen=True, kw_only=True):
         """
         raise NotImplementedError
 
-    def outline(self) -> tuple[tuple[int, ...], int]:
-        """(shape of one sample, number of classes) without making or reading the samples, where that is possible."""
+    def outline(self, folder: Path | None = None) -> Outline:
+        """What a network has to fit to, without making or reading the samples where that is possible.
+
+        folder   where relative paths of files start, see `load`
+        """
         raise NotImplementedError
 
     def load(self, seed: int, folder: Path | None = None) -> Data:
@@ -170,8 +196,8 @@ class Toy(DataSet, frozen=True, kw_only=True):
         """
         raise NotImplementedError
 
-    def outline(self) -> tuple[tuple[int, ...], int]:
-        return (2,), len(self.names())
+    def outline(self, folder: Path | None = None) -> Outline:
+        return Outline((2,), len(self.names()), self.names())
 
     def collect(self, seed: int, folder: Path | None) -> Samples:
         classes = len(self.names())

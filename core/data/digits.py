@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..text import N_, _
-from .base import DataSet, Samples, plain
+from .base import DataSet, Outline, Samples, plain
 
 FILE = "digits.npz"
 
@@ -24,8 +24,8 @@ class Digits(DataSet, frozen=True, kw_only=True, tag="digits"):
 
     label: ClassVar[str] = N_("Handwritten digits")
 
-    def outline(self) -> tuple[tuple[int, ...], int]:
-        return (8, 8, 1), 10
+    def outline(self, folder: Path | None = None) -> Outline:
+        return Outline((8, 8, 1), 10, tuple("0123456789"))
 
     def collect(self, seed: int, folder: Path | None) -> Samples:
         images, labels = _read()

@@ -18,12 +18,17 @@ from functools import cache
 from pathlib import Path
 
 CORE = Path(__file__).resolve().parent.parent
+MARK = re.compile(rb"^@(kernel|device)\b", re.MULTILINE)
 KEPT_DAYS = 30
 
 
 @cache
 def sources_hash() -> str:
-    """Hash of every source file of the core and of the versions that shape machine code, 16 hexadecimal digits."""
+    """Hash of all sources that become machine code and of the versions that shape it, 16 hexadecimal digits.
+
+    These are the engine and every file with a kernel or a function that kernels call; an edit of a figure compiles
+    nothing anew.
+    """
     import llvmlite
     import numba
 
@@ -31,8 +36,10 @@ def sources_hash() -> str:
     for part in (platform.python_version(), numba.__version__, llvmlite.__version__, platform.machine()):
         digest.update(part.encode())
     for path in sorted(CORE.rglob("*.py")):
-        digest.update(path.relative_to(CORE).as_posix().encode())
-        digest.update(path.read_bytes())
+        content = path.read_bytes()
+        if path.parent == CORE / "engine" or MARK.search(content):
+            digest.update(path.relative_to(CORE).as_posix().encode())
+            digest.update(content)
     return digest.hexdigest()[:16]
 
 

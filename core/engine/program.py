@@ -282,7 +282,7 @@ def compile_program(
     record            with probes: every step reports all per-layer quantities. Without: loss, accuracy, learning rate.
     evaluation_rows   instead of training: a program whose steps send that many samples forward, in their own order
     """
-    network = plan(experiment, (data.shape, data.targets))
+    network = plan(experiment, data.outline)
     network.require()
     training = experiment.training
     record = record and evaluation_rows is None

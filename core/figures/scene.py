@@ -43,7 +43,7 @@ def lane_from_folder(folder: str | Path, name: str = "A", label: str = "") -> La
 
     folder = Path(folder)
     experiment, view = load_folder(folder)
-    layout = plan(experiment)
+    layout = plan(experiment, folder=folder)
     predictions: tuple[LayerPrediction, ...] = ()
     # The data may be elsewhere now. The record is complete without them, only theory needs their mean square.
     with suppress(InputError):

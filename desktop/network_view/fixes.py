@@ -34,9 +34,8 @@ def width_field(layer: Layer) -> str:
 
 def loss_fix(experiment: Experiment, network: Plan) -> Fix | None:
     """A network whose last layer gives the loss what it needs; None where no small change does it."""
-    outline = network.shape, network.targets
     for fix in _candidates(experiment, network.targets):
-        if not plan(fix.experiment, outline).problems:
+        if not plan(fix.experiment, network.outline).problems:
             return fix
     return None
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from layerscope.core.data import digits
-from layerscope.core.data.base import Data, DataSet, Toy
+from layerscope.core.data.base import Data, DataSet, Outline, Toy
 from layerscope.core.data.blobs import Blobs
 from layerscope.core.data.circles import Circles
 from layerscope.core.data.moons import Moons
@@ -77,18 +77,18 @@ def test_classes_are_balanced(name: str, kind: type[DataSet]) -> None:
 def test_outline_tells_the_truth(name: str, kind: type[DataSet]) -> None:
     data_set = make(name)
     data = data_set.load(0)
-    assert data_set.outline() == (data.shape, data.targets) == (data.shape, len(data.classes))
+    assert data_set.outline() == data.outline == Outline(data.shape, len(data.classes), data.classes)
 
 
 @pytest.mark.parametrize("settings", [{"centers": 2}, {"centers": 7}, {"centers": 10}])
 def test_outline_follows_the_number_of_blobs(settings: dict[str, int]) -> None:
     blobs = Blobs(samples=33, **settings)
-    assert blobs.outline() == ((2,), settings["centers"])
+    assert blobs.outline().targets == settings["centers"]
     assert set(blobs.collect(0, None).y) == set(range(settings["centers"]))
 
 
 def test_outline_follows_the_number_of_arms() -> None:
-    assert Spirals(arms=5).outline() == ((2,), 5)
+    assert Spirals(arms=5).outline().targets == 5
     assert set(Spirals(arms=5, samples=11).collect(0, None).y) == set(range(5))
 
 

@@ -185,3 +185,13 @@ def test_the_cache_folder_follows_the_sources(monkeypatch, tmp_path):
     assert cache.sources_hash.__wrapped__() == before
     source.write_text("x = 2\n")
     assert cache.sources_hash.__wrapped__() != before
+
+
+def test_the_cache_folder_follows_kernels_wherever_they_are_and_nothing_else(monkeypatch, tmp_path):
+    monkeypatch.setattr(cache, "CORE", tmp_path)
+    before = cache.sources_hash.__wrapped__()
+    other = tmp_path / "figure.py"
+    other.write_text("x = 1\n")
+    assert cache.sources_hash.__wrapped__() == before
+    other.write_text("@kernel\ndef k(row): pass\n")
+    assert cache.sources_hash.__wrapped__() != before
