@@ -23,6 +23,8 @@ class Checkpoints:
     interval: int = INTERVAL
     first_step: int = 0
     _copies: dict[int, NDArray[Any]] = field(default_factory=dict)
+    _kept_step: int = 0
+    _kept: NDArray[Any] | None = None
 
     def due(self, step: int) -> bool:
         return (step - self.first_step) % self.interval == 0 and step not in self._copies
@@ -38,14 +40,22 @@ class Checkpoints:
             keep = [s for s in self._copies if (s - self.first_step) % self.interval == 0]
             self._copies = {s: self._copies[s] for s in keep}
 
+    def keep(self, step: int, kept: NDArray[Any]) -> None:
+        """Take a copy that stays until another one is kept in this way."""
+        self._kept_step, self._kept = step, kept.copy()
+
     def nearest(self, step: int) -> tuple[int, NDArray[np.floating]]:
         """The latest checkpoint at or before `step`."""
         at = max(s for s in self._copies if s <= step)
+        if self._kept is not None and at < self._kept_step <= step:
+            return self._kept_step, self._kept
         return at, self._copies[at]
 
     def cut(self, step: int) -> None:
         """Forget the checkpoints after `step`."""
         self._copies = {s: c for s, c in self._copies.items() if s <= step}
+        if self._kept_step > step:
+            self._kept = None
 
     @property
     def steps(self) -> list[int]:

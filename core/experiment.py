@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from .averaging import Averaging
 from .data.base import DataSet
 from .data.digits import Digits
 from .errors import InputError, cut, join, shown, unknown_key
@@ -24,8 +25,8 @@ from .gradient_steps.base import Clipping, Optimizer, Regularizer
 from .gradient_steps.sgd import Sgd
 from .layers.base import Layer
 from .losses import Loss, SoftmaxCrossEntropy
-from .registry import Registry
 from .schedules import ConstantSchedule, Schedule
+from .stopping import EarlyStopping
 from .text import N_, _
 
 FORMAT: Final = "layerscope-experiment"
@@ -35,12 +36,6 @@ DEEPEST = 40  # nesting of braces and brackets; keeps hostile files from exhaust
 UTF_8_MARK = b"\xef\xbb\xbf"  # some editors on Windows put it first; it says nothing
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # what Windows PowerShell writes with ">"
 BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|$)|[\[\]{}]', re.DOTALL)  # strings are matched to pass over them
-
-
-class Averaging(Kind, frozen=True, kw_only=True):
-    """Averages weights or predictions over time."""
-
-    registry = Registry(N_("averaging"))
 
 
 class Training(Described, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,7 +71,12 @@ class Training(Described, frozen=True, kw_only=True, forbid_unknown_fields=True)
         ConstantSchedule()
     )
     regularizers: Annotated[tuple[Regularizer, ...], about(N_("regularizers"), N_("Pull weights toward zero."))] = ()
-    averaging: Annotated[Averaging | None, about(N_("averaging"), N_("Averages weights over time."))] = None
+    early_stopping: Annotated[
+        EarlyStopping | None, about(N_("early stopping"), N_("Ends the training when validation no longer improves."))
+    ] = None
+    averaging: Annotated[
+        Averaging | None, about(N_("averaging"), N_("Evaluates with averaged weights or averaged answers."))
+    ] = None
 
 
 class Experiment(Described, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -86,6 +86,10 @@ class Kind(Described, frozen=True, kw_only=True, tag_field="kind"):
     registry: ClassVar[Registry[Any]]
     label: ClassVar[str] = ""
 
+    # what it computes in one line, in the usual symbols, and where that is from; shown beside its settings
+    formula: ClassVar[str] = ""
+    source: ClassVar[str] = ""
+
     @classmethod
     def kind_name(cls) -> str:
         return str(cls.__struct_config__.tag)

@@ -32,9 +32,16 @@ class Initializer(Kind, frozen=True, kw_only=True):
     # False where all weights are one number: mean-field theory, which is about random weights, has nothing to say then
     random: ClassVar[bool] = True
 
+    # True for a scheme that ends by looking at the data: weights are divided until the layer's output has variance 1
+    data_dependent: ClassVar[bool] = False
+
     def standard_deviation(self, fan_in: int, fan_out: int) -> float:
         """Standard deviation of one weight of a unit with `fan_in` inputs in a layer with `fan_out` outputs."""
         raise NotImplementedError
+
+    def deviation(self, fan_in: int, fan_out: int, second_moment: float) -> float:
+        """The standard deviation when the inputs have this mean square: the same, unless the scheme looks at them."""
+        return self.standard_deviation(fan_in, fan_out)
 
     def draw(self, shape: tuple[int, ...], fan_in: int, fan_out: int, stream: int) -> NDArray[np.float64]:
         """Weights of the given shape from the random stream `stream` (see `engine.random`)."""
@@ -215,3 +222,16 @@ class Orthogonal(Initializer, frozen=True, kw_only=True, tag="orthogonal"):
         q, r = np.linalg.qr(tall)
         q = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)  # makes the draw uniform over all rotations (Mezzadri 2007)
         return np.ascontiguousarray(self.gain * (q if rows >= columns else q.T)).reshape(shape)
+
+
+@Initializer.registry.add("lsuv")
+class Lsuv(Orthogonal, frozen=True, kw_only=True, tag="lsuv"):
+    """Orthogonal, then divided layer by layer until its outputs for the first minibatch have variance 1, within 0.1."""
+
+    label: ClassVar[str] = N_("LSUV")
+    formula: ClassVar[str] = "W ← W / √Var(x W), layer by layer, until |Var − 1| < 0.1"
+    source: ClassVar[str] = "Mishkin & Matas 2016 (arXiv 1511.06422), algorithm 1"
+    data_dependent: ClassVar[bool] = True
+
+    def deviation(self, fan_in: int, fan_out: int, second_moment: float) -> float:
+        return 1.0 / math.sqrt(fan_in * second_moment) if second_moment > 0 else math.nan

@@ -8,6 +8,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .data.base import Outline
 from .engine.elementary import exp
 from .engine.kernel import device, kernel
@@ -20,6 +23,7 @@ from .text import N_, ngettext
 
 if TYPE_CHECKING:
     from .engine.program import Builder, Wire
+    from .layers.base import Shape
 
 
 class Loss(Kind, frozen=True, kw_only=True):
@@ -41,8 +45,22 @@ class Loss(Kind, frozen=True, kw_only=True):
                 ).format(outputs="×".join(map(str, outputs)), targets=targets)
             )
 
+    def encode(self, t: NDArray[np.float64], outputs: Shape) -> NDArray[np.float64]:
+        """Targets (n, targets) in the form in which outputs of this shape are compared with them."""
+        return t
+
     def emit(self, build: Builder, x: Wire) -> None:
         """Write the loss's operations: its value and accuracy forward, the gradient of its input backward."""
+        raise NotImplementedError
+
+    def predict(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What a network with outputs (n, width) answers: probabilities, or the outputs themselves. Averages of several
+        networks are taken of these.
+        """
+        return outputs
+
+    def of_predictions(self, predictions: NDArray[np.float64], t: NDArray[np.float64]) -> float:
+        """The loss of answers as `predict` gives them, (n, width), for encoded targets t (n, width)."""
         raise NotImplementedError
 
     def chance(self, classes: int) -> float:
@@ -61,9 +79,21 @@ class SoftmaxCrossEntropy(Loss, frozen=True, kw_only=True, tag="softmax_cross_en
     ] = 0.0
 
     def emit(self, build: Builder, x: Wire) -> None:
-        numbers = x.at, x.gradient, build.targets.at, x.width, build.constant(self.label_smoothing)
+        # Where there is a way back, the probabilities are kept where the gradient will be.
+        probabilities = x.gradient if x.gradient >= 0 else build.scratch(build.batch_size * x.width)
+        numbers = x.at, probabilities, build.targets.at, x.width, build.constant(self.label_smoothing)
         build.forward(cross_entropy_forward, *numbers)
         build.backward(cross_entropy_backward, *numbers)
+
+    def predict(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+        return powers / powers.sum(axis=1, keepdims=True)
+
+    def of_predictions(self, predictions: NDArray[np.float64], t: NDArray[np.float64]) -> float:
+        q = (1.0 - self.label_smoothing) * t + self.label_smoothing / t.shape[1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            surprise = np.where(q > 0, -q * np.log(predictions), 0.0)
+        return float(surprise.sum(axis=1).mean())
 
     def chance(self, classes: int) -> float:
         return math.log(classes)
@@ -80,8 +110,20 @@ class MeanSquaredError(Loss, frozen=True, kw_only=True, tag="mse"):
         build.forward(squared_error_forward, *numbers)
         build.backward(squared_error_backward, *numbers)
 
+    def of_predictions(self, predictions: NDArray[np.float64], t: NDArray[np.float64]) -> float:
+        return float(np.mean((predictions - t) ** 2))
+
     def chance(self, classes: int) -> float:
         return (classes - 1) / classes**2
+
+
+def accuracy_of(predictions: NDArray[np.float64], t: NDArray[np.float64]) -> float:
+    """Share of samples whose largest prediction (n, width) is the right class; with one prediction, whether it is on
+    the right side of one half. For encoded targets t (n, width).
+    """
+    if t.shape[1] == 1:
+        return float(np.mean((predictions > 0.5) == (t > 0.5)))
+    return float(np.mean(predictions.argmax(axis=1) == t.argmax(axis=1)))
 
 
 @device

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -20,7 +19,7 @@ class Card(msgspec.Struct, frozen=True):
 
     path         where it stands: "0", "2.body.1"
     given, shape shape of one sample going in and coming out; None where an earlier layer is impossible
-    parameters   what it learns
+    parameters   what it learns, and what it keeps up itself
     problem      why it cannot be, in one sentence; empty when it can
     """
 
@@ -33,11 +32,14 @@ class Card(msgspec.Struct, frozen=True):
 
     @property
     def parameter_count(self) -> int:
-        return sum(p.count for p in self.parameters)
+        """Numbers that training changes."""
+        return sum(p.count for p in self.parameters if p.trained)
 
 
 class Plan(msgspec.Struct, frozen=True):
     """A network laid out: a card for every layer, and whether it can be trained.
+
+    The cards are in data order: the layers inside of a block stand before the block, whose output comes after theirs.
 
     outline    of the data
     problems   (place in the experiment, sentence) for everything that must be mended first
@@ -91,17 +93,8 @@ def plan(experiment: Experiment, outline: Outline | None = None, folder: Path | 
         problems.append(("data." + error.place if error.place else "data", error.problem))
     given_shape = shape or ()
     cards: list[Card] = []
-    for path, layer in walk(experiment.network):
-        given, sentence = shape, ""
-        parameters: tuple[Parameter, ...] = ()
-        if given is not None:
-            try:
-                shape = layer.output_shape(given)
-                parameters = layer.parameters(given)
-            except InputError as error:
-                shape, sentence = None, error.problem
-                problems.append((f"network.{path}", sentence))
-        cards.append(Card(path, layer, given, shape, parameters, sentence))
+    for index, layer in enumerate(experiment.network):
+        shape = _lay_out(str(index), layer, shape, cards, problems)
     if not cards:
         problems.append(("network", _("the network has no layers yet; add a dense layer with + to begin")))
     elif shape is not None and outline is not None:
@@ -134,15 +127,36 @@ def plan(experiment: Experiment, outline: Outline | None = None, folder: Path | 
     return Plan(outline or Outline((), 0), tuple(cards), tuple(problems))
 
 
+def _lay_out(
+    path: str, layer: Layer, given: Shape | None, cards: list[Card], problems: list[tuple[str, str]]
+) -> Shape | None:
+    """Append the cards of a layer and, before it, of those inside; its output's shape, None when it cannot be."""
+    before = len(problems)
+    for chain in layer.inside(given):
+        inner = given
+        for inner_path, inner_layer in chain.members(path):
+            inner = _lay_out(inner_path, inner_layer, inner, cards, problems)
+    shape: Shape | None = None
+    parameters: tuple[Parameter, ...] = ()
+    sentence = ""
+    if given is not None and len(problems) == before:
+        try:
+            shape = layer.output_shape(given)
+            parameters = layer.parameters(given)
+        except InputError as error:
+            shape, sentence = None, error.problem
+            problems.append((f"network.{path}", sentence))
+    cards.append(Card(path, layer, given, shape, parameters, sentence))
+    return shape
+
+
 def memory(experiment: Experiment, given: Shape, cards: list[Card]) -> int:
     """Bytes that a run takes for values, parameters, the gradients of both, and what the optimizer keeps."""
     training = experiment.training
-    numbers = math.prod(given) + 2 * sum(math.prod(card.shape) for card in cards if card.shape is not None)
-    parameters = sum(card.parameter_count for card in cards) * (2 + len(training.optimizer.slots))
+    numbers = math.prod(given)
+    for card in cards:
+        if card.given is not None and card.shape is not None:
+            numbers += 2 * math.prod(card.shape) + card.layer.room(card.given)
+    remembered = len(training.optimizer.slots) + (len(training.averaging.slots) if training.averaging else 0)
+    parameters = sum(card.parameter_count for card in cards) * (2 + remembered)
     return (training.batch_size * numbers + parameters) * (8 if training.precision == "float64" else 4)
-
-
-def walk(network: tuple[Layer, ...]) -> Iterator[tuple[str, Layer]]:
-    """(path, layer) of the layers in data order."""
-    for index, layer in enumerate(network):
-        yield str(index), layer

@@ -47,10 +47,14 @@ class Detail:
 class RecordView:
     """A record as it stood at one moment; never changes afterward, so that another thread may draw it.
 
+    plain_validation_loss, plain_validation_accuracy   of the present weights where the others are of averaged ones
+    marks       (step, what happened), see `Run.marks`
     kept_steps  (K,) step numbers; step s was computed with the weights after s updates
     block       (K, columns) values at those steps; low, high: least and greatest of the steps each one stands for
     stride      how many steps one row stands for
     moment      the step that is being looked at, and its exact `line` (columns,), if any
+    run_columns, layer_columns   what stands in a line: quantities of the run, then of one layer after the other. What
+                every run has comes first; the links of the chain and the precision may add some.
     """
 
     layers: tuple[str, ...]
@@ -66,15 +70,21 @@ class RecordView:
     details: tuple[Detail, ...] = ()
     steps_per_epoch: int = 1
     events: tuple[tuple[int, str, float], ...] = ()
+    marks: tuple[tuple[int, str], ...] = ()
     moment: int | None = None
     line: Array | None = None
+    run_columns: tuple[str, ...] = RUN_COLUMNS
+    layer_columns: tuple[str, ...] = LAYER_COLUMNS
+    plain_validation_loss: Array = field(default_factory=lambda: np.zeros(0))
+    plain_validation_accuracy: Array = field(default_factory=lambda: np.zeros(0))
 
     def column(self, quantity: str) -> int | slice:
         """Where a quantity stands in a line; names as in `record.npz`."""
-        if quantity in RUN_COLUMNS:
-            return RUN_COLUMNS.index(quantity)
-        first = len(RUN_COLUMNS) + LAYER_COLUMNS.index(quantity)
-        return slice(first, len(RUN_COLUMNS) + len(self.layers) * len(LAYER_COLUMNS), len(LAYER_COLUMNS))
+        if quantity in self.run_columns:
+            return self.run_columns.index(quantity)
+        width = len(self.layer_columns)
+        first = len(self.run_columns) + self.layer_columns.index(quantity)
+        return slice(first, len(self.run_columns) + len(self.layers) * width, width)
 
     @property
     def coming(self) -> bool:
@@ -133,13 +143,16 @@ class Record:
     steps_per_epoch: int = 1
     budget: int = BUDGET
     first_step: int = 0
+    run_columns: tuple[str, ...] = RUN_COLUMNS
+    layer_columns: tuple[str, ...] = LAYER_COLUMNS
     stride: int = 1
     events: list[tuple[int, str, float]] = field(default_factory=list)
     details: list[Detail] = field(default_factory=list)
-    validation: list[tuple[int, float, float]] = field(default_factory=list)
+    validation: list[tuple[int, float, float, float, float]] = field(default_factory=list)
+    marks: tuple[tuple[int, str], ...] = ()
 
     def __post_init__(self) -> None:
-        self.columns = len(RUN_COLUMNS) + len(self.layers) * len(LAYER_COLUMNS)
+        self.columns = len(self.run_columns) + len(self.layers) * len(self.layer_columns)
         self.capacity = max(64, self.budget // (3 * 8 * self.columns)) // 2 * 2
         self.end = self.first_step  # the step after the last one recorded
         self._block = np.empty((min(FIRST_ROWS, self.capacity), self.columns))
@@ -240,7 +253,7 @@ class Record:
         details = tuple(self.details)
         if detail is not None and all(d.step != detail.step for d in details):
             details = (*details, detail)
-        validation = np.array(self.validation, dtype=np.float64).reshape(-1, 3)
+        validation = np.array(self.validation, dtype=np.float64).reshape(-1, 5)
         return RecordView(
             layers=self.layers,
             kinds=self.kinds,
@@ -252,11 +265,16 @@ class Record:
             validation_steps=validation[:, 0].astype(np.int64),
             validation_loss=validation[:, 1],
             validation_accuracy=validation[:, 2],
+            plain_validation_loss=validation[:, 3],
+            plain_validation_accuracy=validation[:, 4],
             details=details,
             steps_per_epoch=self.steps_per_epoch,
             events=tuple(self.events),
+            marks=self.marks,
             moment=moment,
             line=None if line is None else line.copy(),
+            run_columns=self.run_columns,
+            layer_columns=self.layer_columns,
         )
 
 
@@ -267,13 +285,17 @@ def arrays(view: RecordView) -> dict[str, NDArray[Any]]:
     """The arrays of `record.npz`."""
     found: dict[str, NDArray[Any]] = {
         "steps": view.kept_steps,
-        **{name: view.block[:, view.column(name)] for name in RUN_COLUMNS},
+        **{name: view.block[:, view.column(name)] for name in view.run_columns},
         "validation_steps": view.validation_steps,
         "validation_loss": view.validation_loss,
         "validation_accuracy": view.validation_accuracy,
+        "plain_validation_loss": view.plain_validation_loss,
+        "plain_validation_accuracy": view.plain_validation_accuracy,
         "layers": np.array(view.layers),
         "kinds": np.array(view.kinds),
-        **{name: view.block[:, view.column(name)] for name in LAYER_COLUMNS},
+        "run_columns": np.array(view.run_columns),
+        "layer_columns": np.array(view.layer_columns),
+        **{name: view.block[:, view.column(name)] for name in view.layer_columns},
     }
     details = [d for d in view.details if d.step <= (view.kept_steps[-1] if len(view.kept_steps) else -1)]
     found["detail_steps"] = np.array([d.step for d in details], dtype=np.int64)
@@ -283,7 +305,7 @@ def arrays(view: RecordView) -> dict[str, NDArray[Any]]:
     found["stride"] = np.array(view.stride)
     found["steps_per_epoch"] = np.array(view.steps_per_epoch)
     if view.stride > 1:
-        for name in (*RUN_COLUMNS, *LAYER_COLUMNS):
+        for name in (*view.run_columns, *view.layer_columns):
             found[f"least.{name}"], found[f"greatest.{name}"] = (
                 view.low[:, view.column(name)],
                 view.high[:, view.column(name)],
@@ -324,17 +346,17 @@ def _table(header: Sequence[str], rows: Any) -> bytes:
 def _run_table(view: RecordView) -> bytes:
     validation = {int(s): (loss, hit) for s, loss, hit in _validation_rows(view)}
     lines = {int(step): line for step, line in zip(view.kept_steps, view.block, strict=True)}
-    unmeasured, nothing = np.full(len(RUN_COLUMNS), np.nan), (np.nan, np.nan)
+    unmeasured, nothing = np.full(len(view.run_columns), np.nan), (np.nan, np.nan)
     # An evaluation may fall on a step that is not kept, and the last one is after the last step.
     rows = (
         [
             step,
-            *map(_number, lines.get(step, unmeasured)[: len(RUN_COLUMNS)]),
+            *map(_number, lines.get(step, unmeasured)[: len(view.run_columns)]),
             *map(_number, validation.get(step, nothing)),
         ]
         for step in sorted(lines.keys() | validation.keys())
     )
-    return _table(["step", *RUN_COLUMNS, "validation_loss", "validation_accuracy"], rows)
+    return _table(["step", *view.run_columns, "validation_loss", "validation_accuracy"], rows)
 
 
 def _validation_rows(view: RecordView) -> Any:
@@ -342,13 +364,15 @@ def _validation_rows(view: RecordView) -> Any:
 
 
 def _layer_table(view: RecordView) -> bytes:
-    width = len(LAYER_COLUMNS)
+    width = len(view.layer_columns)
     rows = (
         [int(step), path, kind, *map(_number, line[first : first + width])]
         for step, line in zip(view.kept_steps, view.block, strict=True)
-        for path, kind, first in zip(view.layers, view.kinds, range(len(RUN_COLUMNS), len(line), width), strict=True)
+        for path, kind, first in zip(
+            view.layers, view.kinds, range(len(view.run_columns), len(line), width), strict=True
+        )
     )
-    return _table(["step", "layer", "kind", *LAYER_COLUMNS], rows)
+    return _table(["step", "layer", "kind", *view.layer_columns], rows)
 
 
 def load(path: Path) -> RecordView:
@@ -357,14 +381,17 @@ def load(path: Path) -> RecordView:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             content = {name: file[name] for name in file.files}
         layers, steps = tuple(map(str, content["layers"])), content["steps"]
-        columns = len(RUN_COLUMNS) + len(layers) * len(LAYER_COLUMNS)
+        # written since the chain has columns of its own
+        run_columns = tuple(map(str, content.get("run_columns", RUN_COLUMNS[:5])))
+        layer_columns = tuple(map(str, content.get("layer_columns", LAYER_COLUMNS)))
+        columns = len(run_columns) + len(layers) * len(layer_columns)
 
         def block(prefix: str) -> Array:
             lines = np.full((len(steps), columns), np.nan)
-            for index, name in enumerate(RUN_COLUMNS):
+            for index, name in enumerate(run_columns):
                 lines[:, index] = content[prefix + name]
-            for index, name in enumerate(LAYER_COLUMNS):
-                lines[:, len(RUN_COLUMNS) + index :: len(LAYER_COLUMNS)] = content[prefix + name]
+            for index, name in enumerate(layer_columns):
+                lines[:, len(run_columns) + index :: len(layer_columns)] = content[prefix + name]
             return lines
 
         stride = int(content["stride"])
@@ -384,8 +411,12 @@ def load(path: Path) -> RecordView:
             validation_steps=content["validation_steps"],
             validation_loss=content["validation_loss"],
             validation_accuracy=content["validation_accuracy"],
+            plain_validation_loss=content.get("plain_validation_loss", content["validation_loss"]),
+            plain_validation_accuracy=content.get("plain_validation_accuracy", content["validation_accuracy"]),
             details=details,
             steps_per_epoch=int(content["steps_per_epoch"]),
+            run_columns=run_columns,
+            layer_columns=layer_columns,
         )
     except OSError as error:
         raise InputError(_("cannot be read: {reason}").format(reason=error.strerror or error), "", str(path)) from None

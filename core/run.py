@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,11 +22,16 @@ from .data.base import Data
 from .engine import layout, random
 from .engine.executor import Machine
 from .engine.program import Operation, Tensor, compile_program
-from .experiment import Experiment, value_at
+from .evaluation import Evaluation, Evaluator, averaged_parameters
+from .experiment import Experiment
+from .fields import Described, describe
+from .losses import accuracy_of
 from .record import PERCENTILES, Detail, Record, RecordView
+from .schedules import Clock
+from .stopping import Watch
 
 Array = NDArray[np.float64]
-EVALUATION_ROWS = 256
+MOST_FITS, FIT_TOLERANCE = 10, 0.1  # of weights that are rescaled to the data (Mishkin & Matas 2016, algorithm 1)
 LARGEST_LINES = 512 * 1024  # bytes of statistics that wait for the record at a time; more would not stay in the cache
 
 
@@ -49,10 +55,12 @@ class Run:
         first_step: int = 0,
     ):
         self.experiment = experiment
+        training = experiment.training
         self.data = data if data is not None else experiment.data.load(experiment.seed, folder)
         self.program = compile_program(experiment, self.data, record)
-        self.machine = Machine(self.program, self.data.x_train, self.data.t_train, experiment, progress)
-        self._evaluator: Machine | None = None
+        self.machine = Machine(self.program, self.data.x_train, self._encoded(self.data.t_train), experiment, progress)
+        self._evaluator: Evaluator | None = None
+        self._scout: Machine | None = None
         self.first_step = first_step
         self.step = first_step
         self.row = 0  # rows of the coming step that are done already
@@ -63,29 +71,57 @@ class Run:
             tuple(layer.kind for layer in self.program.layers),
             steps_per_epoch=self.steps_per_epoch,
             first_step=first_step,
+            run_columns=self.program.run_columns,
+            layer_columns=self.program.layer_columns,
         )
         self.checkpoints = Checkpoints(first_step=first_step)
         self._line = np.full((1, self.program.columns), np.nan)
         self._ahead: tuple[Array, Detail] | None = None
         self.nonfinite_step: int | None = None  # the first step whose loss was not a finite number
+        self._begin_watching()
         self.draw_parameters()
         self.checkpoints.add(first_step, self.machine.kept)
+        # The other networks of an ensemble; this run itself is the first.
+        self.others = tuple(
+            Run(_other(experiment, index), self.data, record=False, first_step=first_step)
+            for index in range(1, training.averaging.networks if training.averaging is not None else 1)
+        )
 
     # --- parameters
 
     def draw_parameters(self) -> None:
-        """The initial parameters: weights from their schemes, biases zero, optimizer slots zero."""
+        """The initial parameters: weights from their schemes, biases zero, all that is remembered zero."""
         self.machine.kept[:] = 0
         for tensor in self.program.tensors:
             parameter = tensor.parameter
             stream = random.key(self.experiment.seed, "init", tensor.name)
             drawn = parameter.init.draw(parameter.shape, parameter.fan_in, parameter.fan_out, stream)
             self.parameter(tensor)[...] = drawn
+        for card in self.program.plan.cards:
+            own = {t.parameter.name: self.parameter(t) for t in self.program.tensors if t.path == card.path}
+            card.layer.settle(own)
+        self._fit_to_data()
+
+    def _fit_to_data(self) -> None:
+        """Rescale the weights whose scheme looks at the data, layer by layer, until the outputs have their spread."""
+        for layer in self.program.layers:
+            spread = next((t for t in self.program.tensors if t.path == layer.path and t.parameter.scales_output), None)
+            if spread is None:
+                continue
+            stop = next(o for o in self.program.operations if o.path == layer.path and o.phase == "forward").last_row
+            for _ in range(MOST_FITS):
+                self._set_hyper()
+                self.machine.execute(self._lines(1), self.step, 0, stop)
+                outputs = self.machine.arena[layer.wire.at :][: self.machine.rows * layer.wire.width]
+                variance = float(np.var(outputs, dtype=np.float64))
+                if not math.isfinite(variance) or variance == 0.0 or abs(variance - 1.0) < FIT_TOLERANCE:
+                    break
+                self.parameter(spread)[...] /= math.sqrt(variance)
 
     def parameter(self, tensor: Tensor) -> NDArray[Any]:
         """The present values of a parameter, as a view into the arena."""
         count = tensor.parameter.count
-        return self.machine.arena[tensor.at : tensor.at + count].reshape(tensor.parameter.shape)
+        return self.machine.arena[tensor.master : tensor.master + count].reshape(tensor.parameter.shape)
 
     def gradient(self, tensor: Tensor) -> NDArray[Any]:
         """The gradient of a parameter in the last step computed, as a view into the arena."""
@@ -110,15 +146,20 @@ class Run:
             self.micro(len(self.program.table) - self.row)
         while self.step < goal:
             self._look_around()
+            if self.finished:
+                return
             stop = min(goal, self._next_stop(), self.step + max(1, LARGEST_LINES // (8 * self.program.columns)))
             self._take(stop - self.step)
+            for other in self.others:
+                if other.step < self.step:
+                    other.seek(self.step)
 
     def _next_stop(self) -> int:
         """The next step before which something else is due: a checkpoint, an evaluation, percentiles, a changed
         setting.
         """
         stops = [self.checkpoints.next_after(self.step), next_detail(self.step)]
-        stops.append(next_validation(self.step, self.steps_per_epoch))
+        stops.append(self._next_validation())
         stops += [step for step, _, _ in self.record.events if step > self.step]
         if self.step < self.record.end:
             stops.append(self.record.end)
@@ -128,12 +169,96 @@ class Run:
         """What is due before the coming step is computed."""
         if self.checkpoints.due(self.step):
             self.checkpoints.add(self.step, self.machine.kept)
-        if self.step == self.record.end and is_validation(self.step, self.steps_per_epoch):
+        if self.step == self.record.end and self._is_validation():
             self.validate()
+            self._watch()
+
+    def _is_validation(self) -> bool:
+        if self._watching:
+            return self.step % self.steps_per_epoch == 0
+        return is_validation(self.step, self.steps_per_epoch)
+
+    def _next_validation(self) -> int:
+        if self._watching:
+            return (self.step // self.steps_per_epoch + 1) * self.steps_per_epoch
+        return next_validation(self.step, self.steps_per_epoch)
+
+    # --- what is decided on the way
+
+    def _begin_watching(self) -> None:
+        """Nothing is known yet of how the validation loss goes."""
+        training = self.experiment.training
+        stopping, schedule = training.early_stopping, training.schedule
+        self._watching = stopping is not None or schedule.watches
+        self._watched = self.first_step  # the last evaluation that was looked at
+        self._stop_watch = Watch(stopping.min_delta if stopping is not None else 0.0)
+        self._rate_watch = Watch(schedule.least_change)
+        self.rate_drops: list[int] = []  # steps from which on the schedule lowers the rate once more
+        self.stopped_step: int | None = None  # where early stopping ended the training
+        self._best: NDArray[Any] | None = None
+
+    def _watch(self) -> None:
+        """Look at the evaluations that are new: lower the rate, or end the training."""
+        training = self.experiment.training
+        stopping, schedule = training.early_stopping, training.schedule
+        if not self._watching:
+            return
+        for step, loss, *_rest in self.record.validation:
+            if step <= self._watched:
+                continue
+            self._watched = step
+            self._rate_watch.feed(step, loss)
+            if schedule.watches and self._rate_watch.waited > schedule.waits:
+                self._rate_watch.waited = 0
+                self.rate_drops.append(step)
+            self._stop_watch.feed(step, loss)
+            if self._stop_watch.best_step == self.step:
+                self.checkpoints.keep(self.step, self.machine.kept)
+            if stopping is not None and self._stop_watch.waited >= max(1, stopping.patience):
+                self.stopped_step = step if self.stopped_step is None else self.stopped_step
+        self.record.marks = self.marks
+
+    @property
+    def best_step(self) -> int | None:
+        """The step before which the validation loss was least, where early stopping watches it."""
+        return self._stop_watch.best_step if self.experiment.training.early_stopping is not None else None
+
+    @property
+    def marks(self) -> tuple[tuple[int, str], ...]:
+        """(step, what happened): "rate" where a plateau lowered it, "best" and "stopped" of early stopping."""
+        found = [(step, "rate") for step in self.rate_drops]
+        if self.best_step is not None:
+            found.append((self.best_step, "best"))
+        if self.stopped_step is not None:
+            found.append((self.stopped_step, "stopped"))
+        return tuple(sorted(found))
+
+    @property
+    def finished(self) -> bool:
+        """Whether early stopping has ended the training at the present step."""
+        return self.stopped_step is not None and self.step >= self.stopped_step
+
+    def take_best(self) -> None:
+        """At the end of a training: go to the best weights, where the experiment asks for that."""
+        stopping = self.experiment.training.early_stopping
+        if stopping is not None and stopping.restore_best and self.best_step is not None:
+            self.seek(self.best_step)
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(self.steps_per_epoch, self.last_step, tuple(self.rate_drops))
+
+    def _lines(self, count: int) -> Array:
+        """Empty lines for the next steps, in which only the learning rates stand."""
+        lines = np.full((count, self.program.columns), np.nan)
+        base = float(self.machine.hyper[self.program.live["training.optimizer.learning_rate"]])
+        steps = np.arange(self.step, self.step + count)
+        lines[:, layout.LEARNING_RATE] = self.experiment.training.schedule.rates(steps, base, self.clock)
+        return lines
 
     def _take(self, steps: int) -> None:
         self._set_hyper()
-        lines = np.full((steps, self.program.columns), np.nan)
+        lines = self._lines(steps)
         self.machine.execute(lines, self.step, 0, len(self.program.table))
         self._keep(lines)
 
@@ -157,7 +282,8 @@ class Run:
         self._look_around()
         if self.row == 0:
             self._ahead = self.look()
-            self._line[:] = np.nan
+            self._set_hyper()
+            self._line[:] = self._lines(1)
         self._set_hyper()
         stop = min(self.row + rows, len(self.program.table))
         self.machine.execute(self._line, self.step, self.row, stop)
@@ -212,7 +338,7 @@ class Run:
             return self._ahead
         self._set_hyper()
         kept = self.machine.kept.copy()
-        line = np.full((1, self.program.columns), np.nan)
+        line = self._lines(1)
         self.machine.execute(line, self.step, 0, len(self.program.table))
         self.machine.kept[:] = kept
         return line[0], self.percentiles(self.step)
@@ -227,7 +353,7 @@ class Run:
     @property
     def finite(self) -> bool:
         """Whether the loss of the last step computed is a number."""
-        return bool(np.isnan(self._line).all() or np.isfinite(self._line[0, layout.LOSS]))
+        return bool(np.isnan(self._line[0, layout.ACCURACY :]).all() or np.isfinite(self._line[0, layout.LOSS]))
 
     # --- settings that change while training
 
@@ -241,6 +367,9 @@ class Run:
             self.seek(here)  # the step that was begun is done again from its start, all of it with the new value
         if here < self.record.end:
             self._cut(here)
+        for other in self.others:
+            other.seek(here)
+            other.set_live(path, value)
         self.record.events = [e for e in self.record.events if e[:2] != (here, path)]
         self.record.events.append((here, path, float(value)))
         if begun:
@@ -252,6 +381,8 @@ class Run:
         if self.nonfinite_step is not None and self.nonfinite_step >= step:
             self.nonfinite_step = None
         self.checkpoints.cut(step)
+        self._begin_watching()
+        self._watch()
         if again < step:
             self.step, kept = self.checkpoints.nearest(again)
             self.machine.kept[:] = kept
@@ -282,7 +413,7 @@ class Run:
                 child.parameter(tensor)[...] = self.parameter(other)
         layout_of = [(t.name, t.at, t.parameter.shape) for t in self.program.tensors]
         if layout_of == [(t.name, t.at, t.parameter.shape) for t in child.program.tensors] and (
-            experiment.training.optimizer.slots == self.experiment.training.optimizer.slots
+            child.program.remembered == self.program.remembered
         ):
             child.machine.kept[:] = self.machine.kept.astype(child.program.dtype)
         child.checkpoints.add(child.step, child.machine.kept)
@@ -316,27 +447,67 @@ class Run:
         """Loss and accuracy on the validation data with the present parameters, added to the record."""
         if len(self.data.x_validation) == 0:
             return math.nan, math.nan
-        loss, accuracy = self.evaluate(self.data.x_validation, self.data.t_validation)
-        if all(step != self.step for step, _, _ in self.record.validation):
-            self.record.validation.append((self.step, loss, accuracy))
-        return loss, accuracy
+        found = self.measure(self.data.x_validation, self.data.t_validation)
+        if all(step != self.step for step, *_ in self.record.validation):
+            self.record.validation.append(
+                (self.step, found.loss, found.accuracy, found.plain_loss, found.plain_accuracy)
+            )
+        return found.loss, found.accuracy
 
     def evaluate(self, x: Array, t: Array) -> tuple[float, float]:
-        """Mean loss and accuracy of the present parameters on samples x (n, *shape) with targets t (n, targets)."""
-        if self._evaluator is None or self._evaluator.samples is not x:
-            program = compile_program(self.experiment, self.data, evaluation_rows=EVALUATION_ROWS)
-            self._evaluator = Machine(program, x, t, self.experiment)
-            self._evaluator.threads = self.machine.threads  # one number for the whole run: bits depend on it
-        machine = self._evaluator
-        count = self.program.parameter_count
-        machine.arena[:count] = self.machine.arena[:count]
-        blocks = math.ceil(len(x) / EVALUATION_ROWS)
-        lines = np.full((blocks, machine.program.columns), np.nan)
-        machine.execute(lines, 0, 0, len(machine.program.table))
-        share = np.full(blocks, float(EVALUATION_ROWS))
-        share[-1] = len(x) - EVALUATION_ROWS * (blocks - 1)
-        share /= len(x)
-        return float(lines[:, layout.LOSS] @ share), float(lines[:, layout.ACCURACY] @ share)
+        """Mean loss and accuracy on samples x (n, *shape) with targets t (n, targets)."""
+        found = self.measure(x, t)
+        return found.loss, found.accuracy
+
+    def measure(self, x: Array, t: Array) -> Evaluation:
+        """What the network that the experiment asks for, averaged or not, makes of samples x (n, *shape) with targets t
+        (n, targets).
+        """
+        evaluator = self._evaluator_for(x, t)
+        evaluator.use(self.machine.arena[: self.program.parameter_count])
+        plain = evaluator.measure()
+        averaged = averaged_parameters(self)
+        answer = plain
+        if averaged is not None:
+            evaluator.use(averaged)
+            answer = evaluator.measure()
+        elif self.others:
+            answer = self._ensemble(x, t)
+        return Evaluation(*answer, *plain)
+
+    def _evaluator_for(self, x: Array, t: Array) -> Evaluator:
+        if self._evaluator is None or self._evaluator.x is not x:
+            self._evaluator = Evaluator(self.experiment, self.data, x, self._encoded(t), self.machine.threads)
+        return self._evaluator
+
+    def outputs(self, x: Array, t: Array) -> Array:
+        """What the present network, without averaging, puts out for samples x: (n, width)."""
+        evaluator = self._evaluator_for(x, t)
+        evaluator.use(self.machine.arena[: self.program.parameter_count])
+        return evaluator.outputs()
+
+    def _ensemble(self, x: Array, t: Array) -> tuple[float, float]:
+        loss, encoded = self.experiment.loss, self._encoded(t)
+        total = loss.predict(self.outputs(x, t))
+        for other in self.others:
+            other.seek(self.step)
+            total = total + loss.predict(other.outputs(x, t))
+        mean = total / (1 + len(self.others))
+        return loss.of_predictions(mean, encoded), accuracy_of(mean, encoded) if self.data.classes else math.nan
+
+    def _encoded(self, t: Array) -> Array:
+        """Targets as the loss compares them with the network's outputs."""
+        last = self.program.outputs.shape
+        return np.ascontiguousarray(self.experiment.loss.encode(t, last))
+
+    @property
+    def scout(self) -> Machine:
+        """A second machine of the same network in training mode, for what must not disturb the training."""
+        if self._scout is None:
+            program = compile_program(self.experiment, self.data, record=False)
+            self._scout = Machine(program, self.data.x_train, self._encoded(self.data.t_train), self.experiment)
+            self._scout.threads = self.machine.threads
+        return self._scout
 
     def value(self, operation: Operation) -> NDArray[Any]:
         """A copy of what an operation computed: (rows, *shape) or the parameter's shape."""
@@ -403,12 +574,27 @@ def next_validation(step: int, steps_per_epoch: int) -> int:
 
 def live_paths(experiment: Experiment) -> dict[str, float]:
     """The settings that may change while training, with their values."""
-    from .fields import describe
+    found: dict[str, float] = {}
 
-    found = {}
-    for name in ("optimizer",):
-        for entry in describe(type(getattr(experiment.training, name))):
-            if entry.live:
-                path = f"training.{name}.{entry.name}"
-                found[path] = float(value_at(experiment, path))
+    def look(value: Any, path: str) -> None:
+        if isinstance(value, tuple):
+            for index, item in enumerate(value):
+                look(item, f"{path}.{index}")
+        elif isinstance(value, Described):
+            for entry in describe(type(value)):
+                here = getattr(value, entry.name)
+                if entry.live:
+                    found[f"{path}.{entry.name}"] = float(here)
+                else:
+                    look(here, f"{path}.{entry.name}")
+
+    look(experiment.network, "network")
+    look(experiment.training, "training")
     return found
+
+
+def _other(experiment: Experiment, index: int) -> Experiment:
+    """Network number `index` of an ensemble: the same but for its draws."""
+    seed = random.key(experiment.seed, "ensemble", str(index)) % 2**31
+    training = msgspec.structs.replace(experiment.training, averaging=None, early_stopping=None)
+    return msgspec.structs.replace(experiment, seed=seed, training=training)

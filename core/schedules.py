@@ -1,8 +1,17 @@
-"""A schedule changes the learning rate while training goes on."""
+"""A schedule says how the learning rate changes over time.
+
+It is a plan: the rate of any step can be computed without training, so the whole curve can be drawn beforehand. The
+compiled loop finds the rates of its steps in their lines of statistics, where `Run` has written them. Only a schedule
+that looks at the training itself (`reduce_on_plateau`) is told what was decided on the way.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .engine.kernel import kernel
 from .engine.layout import LEARNING_RATE
@@ -10,8 +19,19 @@ from .fields import Kind
 from .registry import Registry
 from .text import N_
 
-if TYPE_CHECKING:
-    from .engine.program import Builder
+
+@dataclass(frozen=True)
+class Clock:
+    """How long a training is.
+
+    steps_per_epoch   minibatches in one epoch
+    steps             in all, as planned
+    drops             steps from which on a schedule that watches the training lowers the rate once more
+    """
+
+    steps_per_epoch: int
+    steps: int
+    drops: tuple[int, ...] = ()
 
 
 class Schedule(Kind, frozen=True, kw_only=True):
@@ -19,10 +39,22 @@ class Schedule(Kind, frozen=True, kw_only=True):
 
     registry: ClassVar[Registry[type[Schedule]]] = Registry(N_("schedule"))
 
-    def emit(self, build: Builder) -> None:
-        """Write the operation that computes the step's learning rate.
+    # for a schedule that watches the validation loss: how many epochs without improvement (a fall by at least
+    # `least_change`) it waits before it lowers the rate
+    watches: ClassVar[bool] = False
 
-        It reads `hyper[build.base_rate]`, writes `hyper[build.rate]`, and reports the rate in the statistics.
+    @property
+    def waits(self) -> int:
+        return 0
+
+    @property
+    def least_change(self) -> float:
+        return 0.0
+
+    def rates(self, steps: NDArray[np.int64], base: float, clock: Clock) -> NDArray[np.float64]:
+        """The learning rates of these steps, (n,).
+
+        base   the optimizer's learning rate
         """
         raise NotImplementedError
 
@@ -32,13 +64,13 @@ class ConstantSchedule(Schedule, frozen=True, kw_only=True, tag="constant"):
     """The learning rate stays as it is set."""
 
     label: ClassVar[str] = N_("constant")
+    formula: ClassVar[str] = "η(t) = η"
 
-    def emit(self, build: Builder) -> None:
-        build.update(constant_rate, build.base_rate, build.rate)
+    def rates(self, steps: NDArray[np.int64], base: float, clock: Clock) -> NDArray[np.float64]:
+        return np.full(len(steps), base)
 
 
 @kernel
-def constant_rate(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
-    """rate = base rate. Row: base rate, rate in hyper."""
-    hyper[row[2]] = hyper[row[1]]
-    statistics[LEARNING_RATE] = hyper[row[2]]
+def scheduled_rate(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """The step's learning rate, which stands in its line already. Row: rate in hyper."""
+    hyper[row[1]] = statistics[LEARNING_RATE]

@@ -37,6 +37,7 @@ EXAMPLE = {
     "gradient.min": -1e-3,
     "gradient.max": 1e-3,
     "gradient.zero_fraction": 0.0,
+    "penalty": 0.0,
     "weight_gradient.norm": 1e-2,
     "weight.norm": 4.0,
     "update_ratio": 1e-3,
@@ -83,7 +84,7 @@ class Lanes:
         content = lines(len(paths), steps, depth)
         change(content)
         kept.append(content)
-        kept.validation += [(step, 1.5, 0.5) for step in range(0, steps + 1, 15)]
+        kept.validation += [(step, 1.5, 0.5, 1.5, 0.5) for step in range(0, steps + 1, 15)]
         if steps:
             kept.details.append(detail(len(paths), steps - 1))
         predictions = predict(layout, 1.0) if theory else ()

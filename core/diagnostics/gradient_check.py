@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from ..data.base import Data
 from ..engine import layout, random
 from ..experiment import Experiment
-from ..layers.activation import ActivationLayer
 from ..run import Run
 
 STEP = 1e-5
@@ -58,6 +57,8 @@ def check_gradients(experiment: Experiment, data: Data | None = None, most: int 
     loss = float(run.look()[0][layout.LOSS])
     found = []
     for tensor in run.program.tensors:
+        if not tensor.parameter.trained:
+            continue
         values, gradient = run.parameter(tensor).reshape(-1), run.gradient(tensor).reshape(-1).copy()
         order = random.permutation(random.key(seed, "gradient check order", tensor.name), len(values))[:most]
         numeric, analytic, skipped = [], [], 0
@@ -91,16 +92,14 @@ def relative_error(numeric: NDArray[np.float64], analytic: NDArray[np.float64], 
     return difference / (size + rounding / TOLERANCE)
 
 
-def _loss(run: Run) -> tuple[float, NDArray[np.bool_]]:
+def _loss(run: Run) -> tuple[float, NDArray[np.int64]]:
     """The loss of the present minibatch and on which side of every kink each value lies."""
     end = next(o.last_row for o in run.program.operations if o.phase == "loss")
     line = np.full((1, run.program.columns), np.nan)
     run.machine.execute(line, run.step, 0, end)
-    sides = []
-    before = run.program.inputs
+    sides = [np.zeros(0, dtype=np.int64)]
     for card, layer in zip(run.program.plan.cards, run.program.layers, strict=True):
-        if isinstance(card.layer, ActivationLayer):
-            values = run.machine.arena[before.at : before.at + run.machine.rows * before.width]
-            sides += [values > kink for kink in card.layer.activation.kinks]
-        before = layer.wire
-    return float(line[0, layout.LOSS]), np.concatenate(sides) if sides else np.zeros(0, dtype=bool)
+        rows, given = run.machine.rows, layer.given
+        values = run.machine.arena[given.at : given.at + rows * given.width].reshape(rows, *given.shape)
+        sides.append(card.layer.pieces(values).ravel())
+    return float(line[0, layout.LOSS]), np.concatenate(sides)

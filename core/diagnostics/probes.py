@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from ..engine.kernel import device, intrinsic, kernel
-from ..engine.layout import CLIPPED_GRADIENT_NORM, GRADIENT_NORM, ROWS
+from ..engine.layout import ROWS
 from ..engine.memory import block
 
 sortable_bits = intrinsic("sortable_bits")
@@ -96,25 +96,33 @@ def measure_gradient(row, arena, data, context, hyper, statistics):  # type: ign
 
 
 @kernel
-def begin_gradient_norm(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
-    """The sum of squares of all parameters' gradients starts at zero."""
-    statistics[GRADIENT_NORM] = 0.0
+def begin_norm(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """A sum of squares over all parameters starts at zero. Row: its place in hyper."""
+    hyper[row[1]] = 0.0
 
 
 @kernel
-def measure_parameter_gradient(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
-    """L2 norm of one parameter's gradient, added to the whole network's. Row: gradient, count, column or -1."""
+def add_norm(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """One array's squares are added to the sum, and its own L2 norm is reported. Row: array, count, column or -1, sum
+    in hyper.
+    """
     squares = sum_of_squares(block(arena, row[1], row[2]))
-    statistics[GRADIENT_NORM] += squares
+    hyper[row[4]] += squares
     if row[3] >= 0:
         statistics[row[3]] = math.sqrt(squares)
 
 
 @kernel
-def end_gradient_norm(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
-    """The norm of the whole network's gradient."""
-    statistics[GRADIENT_NORM] = math.sqrt(statistics[GRADIENT_NORM])
-    statistics[CLIPPED_GRADIENT_NORM] = statistics[GRADIENT_NORM]
+def end_norm(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """The sum becomes the norm of all parameters together. Row: its place in hyper, column."""
+    hyper[row[1]] = math.sqrt(hyper[row[1]])
+    statistics[row[2]] = hyper[row[1]]
+
+
+@kernel
+def report_norm(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """A norm is reported under another name too. Row: its place in hyper, column."""
+    statistics[row[2]] = hyper[row[1]]
 
 
 @kernel
@@ -127,8 +135,10 @@ def apply_update(row, arena, data, context, hyper, statistics):  # type: ignore[
 
 @kernel
 def apply_and_measure_update(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
-    """w = w - update, with the norm of w before and the ratio of the norms of update and w. Row: w, update, count,
-    column.
+    """w = w - update, with the norm of w before and the ratio of the norms of update and w; the update's squares are
+    added to the sum over all parameters.
+
+    Row: w, update, count, column or -1, sum in hyper.
     """
     w, u = block(arena, row[1], row[3]), block(arena, row[2], row[3])
     weight, update = 0.0, 0.0
@@ -136,8 +146,10 @@ def apply_and_measure_update(row, arena, data, context, hyper, statistics):  # t
         weight += np.float64(w[i]) * np.float64(w[i])
         update += np.float64(u[i]) * np.float64(u[i])
         w[i] -= u[i]
-    statistics[row[4]] = math.sqrt(weight)
-    statistics[row[4] + 1] = math.sqrt(update) / math.sqrt(weight)
+    hyper[row[5]] += update
+    if row[4] >= 0:
+        statistics[row[4]] = math.sqrt(weight)
+        statistics[row[4] + 1] = math.sqrt(update) / math.sqrt(weight)
 
 
 @device

@@ -70,6 +70,12 @@ def times_transposed(gemm, pointer, a, b, c, m, k, n):  # type: ignore[no-untype
 
 
 @device
+def add_transposed_times(gemm, pointer, a, b, c, m, k, n):  # type: ignore[no-untyped-def]
+    """C (m, n) += Aᵀ B with A (k, m), B (k, n)."""
+    blas_product(gemm, offset(pointer, b), offset(pointer, a), offset(pointer, c), 2, n, m, k, 1.0, 1.0)
+
+
+@device
 def transposed_times(gemm, pointer, a, b, c, m, k, n):  # type: ignore[no-untyped-def]
     """C (m, n) = Aᵀ B with A (k, m), B (k, n)."""
     if m * k * n <= TINY:

@@ -32,7 +32,7 @@ def execute(  # type: ignore[no-untyped-def]
     table       (rows, WIDTH) int64, one operation a row; `layout.KERNEL` is a position in `addresses`
     addresses   (kernels,) int64
     arena, data flat arrays of the program's precision
-    context     int64, see `layout.py`; slot 0 (STEP) is set here
+    context     int64, see `layout.py`; slots 0 (STEP) and 8 (SKIP_TO) are set here
     hyper       float64
     statistics  (steps, columns) float64; one line a step is handed to the kernels
     """
@@ -42,8 +42,12 @@ def execute(  # type: ignore[no-untyped-def]
     line_bytes = statistics.strides[0]
     for i in range(steps):
         context[0] = first_step + i
+        if first_row == 0:
+            context[8] = 0
         line = statistics_at + i * line_bytes
         for r in range(first_row, last_row):
+            if r < context[8]:
+                continue
             call_kernel(addresses[table[r, 0]], table_at + r * row_bytes, arena_at, data_at, context_at, hyper_at, line)
 
 

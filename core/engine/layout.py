@@ -13,6 +13,7 @@ BATCH_SIZE = 4  # samples in a full minibatch
 SHUFFLE_KEY = 5  # key of the random stream that orders the samples; see `random.py`
 SHUFFLED_EPOCH = 6  # the epoch whose order stands in the context now; -1 when none does
 SHUFFLE = 7  # 1: a new order every epoch, 0: always the order of the data
+SKIP_TO = 8  # rows of this step before this one are passed over (a step whose gradients overflowed updates nothing)
 INDICES = 16  # first slot of the row numbers of the minibatch; the order of the epoch follows after BATCH_SIZE slots
 
 # --- row (int64): one operation
@@ -26,4 +27,5 @@ ACCURACY = 1
 LEARNING_RATE = 2
 GRADIENT_NORM = 3
 CLIPPED_GRADIENT_NORM = 4
-RUN_COLUMNS = ("loss", "accuracy", "learning_rate", "gradient_norm", "clipped_gradient_norm")
+PENALTY = 5
+RUN_COLUMNS = ("loss", "accuracy", "learning_rate", "gradient_norm", "clipped_gradient_norm", "penalty")

@@ -1,10 +1,12 @@
 """A program is an experiment compiled to a table: one row an operation, with offsets into one flat array.
 
 `compile_program` asks every layer to write its operations through a `Builder`. Forward rows come in data order; each
-layer's backward rows are kept as a group, and the groups are laid down back to front. What the window calls "one
+layer's backward rows are kept as a group, and the groups are laid down back to front. A block asks the builder to write
+the layers inside of it, so a network of any depth of nesting becomes one flat table. What the window calls "one
 operation" is a range of rows that belong together: the matrix product and the probe that looks at its result.
 
-The arena: parameters, optimizer slots (both kept by checkpoints), gradients, updates, values and their gradients.
+The arena: parameters, what optimizer and averaging remember (all kept by checkpoints), gradients, updates, values and
+their gradients.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +23,11 @@ from numpy.typing import NDArray
 from ..data.base import Data
 from ..diagnostics import probes
 from ..experiment import Experiment
-from ..layers.base import Parameter, Shape
-from ..network import Card, Plan, plan
-from . import layout
+from ..gradient_steps.base import STAGES, chain
+from ..layers.base import Chain, Parameter, Shape
+from ..network import Plan, plan
+from ..schedules import scheduled_rate
+from . import layout, random
 from .kernel import Precision
 from .steps import add_share, draw_minibatch, next_block
 
@@ -48,13 +53,18 @@ class Wire:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A parameter of the network: its place in the arena, its gradient's, and where its update is put together."""
+    """A parameter of the network: its place in the arena, its gradient's, and where its update is put together.
+
+    at       where layers read it
+    master   where training changes it: the same place, but for numbers of 16 bits, which are rounded copies
+    """
 
     path: str
     parameter: Parameter
     at: int
     gradient: int
     update: int
+    master: int
 
     @property
     def name(self) -> str:
@@ -66,6 +76,7 @@ class Tensor:
 class Operation:
     """Rows of the table that a person sees as one step of the computation.
 
+    label   the kind of link in the chain from gradients to weights: "l2", "global_norm"; "" elsewhere
     path    the card that works: a layer's path, "data", "loss" or "optimizer"
     phase   "data", "forward", "loss", "backward", "update"
     wire    (place in the arena, shape of a sample or of the parameter, True if one per sample) of what it computed
@@ -80,6 +91,7 @@ class Operation:
     shape: Shape
     per_sample: bool
     symbol: str
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,6 +100,7 @@ class LayerColumns:
 
     path: str
     kind: str
+    given: Wire
     wire: Wire
     weight: Tensor | None
     first_column: int
@@ -95,7 +108,13 @@ class LayerColumns:
 
 @dataclass(frozen=True)
 class Program:
-    """A table of operations and the layout of the memory that it works on."""
+    """A table of operations and the layout of the memory that it works on.
+
+    kept                        the first part of the arena: parameters and what is remembered between steps
+    run_columns, layer_columns  what a step reports: of the run, then of one layer after the other
+    remembered                  what `kept` holds behind the parameters, by name and in order
+    slots, scalars              places of its arrays and of its single numbers
+    """
 
     experiment: Experiment
     plan: Plan
@@ -110,11 +129,20 @@ class Program:
     kept: int
     hyper: NDArray[np.float64]
     live: dict[str, int]
-    columns: int
+    run_columns: tuple[str, ...]
+    layer_columns: tuple[str, ...]
+    remembered: tuple[str, ...]
+    slots: dict[str, int]
+    scalars: dict[str, int]
     batch_size: int
     inputs: Wire
     targets: Wire
     outputs: Wire
+
+    @property
+    def columns(self) -> int:
+        """Numbers that one step reports."""
+        return len(self.run_columns) + len(self.layers) * len(self.layer_columns)
 
     @property
     def threads(self) -> int:
@@ -138,17 +166,28 @@ class Group:
     shape: Shape = ()
     per_sample: bool = True
     symbol: str = ""
+    label: str = ""
 
 
 class Builder:
-    """Collects operations while the layers of a network write themselves down. Used once, by `compile_program`."""
+    """Collects operations while the layers of a network write themselves down. Used once, by `compile_program`.
+
+    training   False in a program that only sends samples forward: no dropout, no gradients
+    record     with probes
+    """
 
     targets: Wire
 
-    def __init__(self, experiment: Experiment, network: Plan, batch_size: int):
+    def __init__(self, experiment: Experiment, network: Plan, batch_size: int, training: bool, record: bool):
         self.experiment = experiment
         self.network = network
         self.batch_size = batch_size
+        self.training = training
+        self.record = record
+        self.links = chain(experiment.training)
+        self.run_columns = (*layout.RUN_COLUMNS, "norm.gradient", *(f"norm.{link.name}" for link in self.links))
+        self.layer_columns = probes.LAYER_COLUMNS
+        self._cards = {card.path: card for card in network.cards}
         self._size = 0
         self._constants: list[float] = []
         self._live: dict[str, int] = {}
@@ -156,10 +195,14 @@ class Builder:
         self._backward: list[Group] = []
         self._update: list[Group] = []
         self._path = ""
+        self._open: tuple[Group, Group] = (Group("", ""), Group("", ""))
         self._readers: dict[int, int] = {}
         self._producers: dict[int, Group] = {}
+        self._stand_ins: dict[tuple[str, str], Tensor] = {}
+        self.layers: list[LayerColumns] = []
         self.base_rate = self.live("training.optimizer.learning_rate", experiment.training.optimizer.learning_rate)
         self.rate = self.constant(experiment.training.optimizer.learning_rate)
+        self.norm = self.constant(0.0)  # of the gradient as the chain has made it so far
         self._lay_out_parameters()
 
     # --- memory
@@ -170,25 +213,47 @@ class Builder:
         return at
 
     def _lay_out_parameters(self) -> None:
+        training = self.experiment.training
         places = [(card.path, p, self._reserve(p.count)) for card in self.network.cards for p in card.parameters]
         self.parameter_count = self._size
-        # Slots follow the parameters at once, so that a checkpoint copies one block.
-        self._slots = {name: self._reserve(self.parameter_count) for name in self.experiment.training.optimizer.slots}
+        # What is remembered follows the parameters at once, so that a checkpoint copies one block.
+        remembering: list[Any] = [training.optimizer]
+        if training.averaging is not None:
+            remembering.append(training.averaging)
+        self.slots = {name: self._reserve(self.parameter_count) for kind in remembering for name in kind.slots}
+        self.scalars = {name: self._reserve(1) for kind in remembering for name in kind.scalars}
         self.kept = self._size
         self.gradients = self._reserve(self.parameter_count)
         # One parameter array is updated after the other, so that its update is still in the cache when it is
         # subtracted.
         self.update_at = self._reserve(max((p.count for _, p, _ in places), default=0))
-        self.tensors = tuple(Tensor(path, p, at, self.gradients + at, self.update_at) for path, p, at in places)
+        self.tensors = tuple(Tensor(path, p, at, self.gradients + at, self.update_at, at) for path, p, at in places)
+
+    @property
+    def remembered(self) -> tuple[str, ...]:
+        return (*self.slots, *self.scalars)
+
+    @property
+    def trained(self) -> tuple[Tensor, ...]:
+        """The parameters that have gradients."""
+        return tuple(tensor for tensor in self.tensors if tensor.parameter.trained)
 
     def slot(self, name: str, tensor: Tensor) -> int:
-        """Where the optimizer keeps its array of this name for a parameter."""
-        return self._slots[name] + tensor.at
+        """Where the optimizer (or the averaging) keeps its array of this name for a parameter."""
+        return self.slots[name] + tensor.master
+
+    def scalar(self, name: str) -> int:
+        """Where it keeps its single number of this name."""
+        return self.scalars[name]
 
     def constant(self, value: float) -> int:
-        """Room in `hyper` for a number that stays the same."""
+        """Room in `hyper` for a number that stays the same, or that operations hand on to each other."""
         self._constants.append(float(value))
         return len(self._constants) - 1
+
+    def constants(self, *values: float) -> int:
+        """Room in `hyper` for numbers that stand one after the other; where the first is."""
+        return [self.constant(value) for value in values][0]  # noqa: RUF015 (all of them must be made)
 
     def live(self, path: str, value: float) -> int:
         """Room in `hyper` for a setting that may change while training; `path` is its place in the experiment."""
@@ -196,10 +261,14 @@ class Builder:
             self._live[path] = self.constant(value)
         return self._live[path]
 
+    def here(self, name: str) -> str:
+        """The place in the experiment of a setting of the current layer."""
+        return f"network.{self._path}.{name}"
+
     def wire(self, shape: Shape, gradient: bool = True) -> Wire:
-        """Room for one value of this shape per sample, and for its gradient."""
+        """Room for one value of this shape per sample, and for its gradient where there is a way back."""
         count = self.batch_size * math.prod(shape)
-        return Wire(shape, self._reserve(count), self._reserve(count) if gradient else -1)
+        return Wire(shape, self._reserve(count), self._reserve(count) if gradient and self.training else -1)
 
     def scratch(self, count: int) -> int:
         """Room for `count` numbers of the layer's own."""
@@ -207,7 +276,21 @@ class Builder:
 
     def parameter(self, name: str) -> Tensor:
         """The current layer's parameter of this name."""
+        stand_in = self._stand_ins.get((self._path, name))
+        if stand_in is not None:
+            return stand_in
         return next(t for t in self.tensors if t.path == self._path and t.parameter.name == name)
+
+    def stand_in(self, parameter: Parameter) -> Tensor:
+        """Room for an array that the current layer computes and a layer that it wraps takes for its parameter."""
+        at, gradient = self._reserve(parameter.count), self._reserve(parameter.count)
+        tensor = Tensor(self._path, parameter, at, gradient, -1, -1)
+        self._stand_ins[self._path, parameter.name] = tensor
+        return tensor
+
+    def stream(self, purpose: str) -> int:
+        """The key of the current layer's random stream for a purpose, to be put into a row."""
+        return random.key(self.experiment.seed, purpose, self._path)
 
     def gradient_of(self, wire: Wire) -> int:
         """Where the current layer writes its share of the gradient of `wire`.
@@ -225,42 +308,89 @@ class Builder:
 
     # --- operations
 
-    def begin_layer(self, path: str) -> tuple[Group, Group]:
-        """Start collecting a layer's operations; its groups forward and backward."""
-        self._path = path
-        self._forward.append(Group(path, "forward"))
-        self._backward.append(Group(path, "backward"))
-        return self._forward[-1], self._backward[-1]
+    def layer(self, path: str, x: Wire) -> Wire:
+        """Write the layer at `path` with its probes and what is inside of it; the wire that carries its output."""
+        card = self._cards[path]
+        outer = self._path, self._open
+        forward, backward = Group(path, "forward"), Group(path, "backward")
+        self._path, self._open = path, (forward, backward)
+        y = card.layer.emit(self, x)
+        # Behind the groups of the layers inside, which were laid down meanwhile; on the way back before them.
+        self._forward.append(forward)
+        self._backward.append(backward)
+        self._producers.setdefault(y.at, backward)
+        weight = next((t for t in self.tensors if t.path == path and t.parameter.weight), None)
+        forward.place, forward.shape, forward.symbol = y.at, y.shape, "a"
+        if card.layer.inside(card.given):
+            backward.place, backward.shape, backward.symbol = y.gradient, y.shape, "∂L/∂a"
+        elif x.gradient >= 0:
+            backward.place, backward.shape, backward.symbol = x.gradient, x.shape, "∂L/∂x"
+        elif weight is not None:
+            backward.place, backward.shape, backward.symbol = weight.gradient, weight.parameter.shape, "∂L/∂W"
+            backward.per_sample = False
+        column = len(self.run_columns) + len(self.layers) * len(self.layer_columns)
+        if self.record:
+            low, high = (self.constant(bound) for bound in card.layer.saturation())
+            self.forward(probes.measure_activation, y.at, y.width, column, low, high)
+            # The gradient of this layer's output is complete when its own way back begins.
+            gradient_column = column + len(probes.ACTIVATION_COLUMNS)
+            backward.rows.insert(0, (probes.measure_gradient, (y.gradient, y.width, gradient_column)))
+        self.layers.append(LayerColumns(path, card.layer.kind_name(), x, y, weight, column))
+        self._path, self._open = outer
+        return y
+
+    def chain(self, inner: Chain, x: Wire) -> Wire:
+        """Write a chain of layers inside of the current one; the wire that carries its output."""
+        for path, _layer in inner.members(self._path):
+            x = self.layer(path, x)
+        return x
 
     def begin_loss(self, outputs: Wire) -> None:
         self._path = "loss"
-        self._forward.append(Group("loss", "loss", place=outputs.at, shape=outputs.shape, symbol="a"))
-        self._backward.append(Group("loss", "backward", place=outputs.gradient, shape=outputs.shape, symbol="∂L/∂a"))
+        forward = Group("loss", "loss", place=outputs.at, shape=outputs.shape, symbol="a")
+        backward = Group("loss", "backward", place=outputs.gradient, shape=outputs.shape, symbol="∂L/∂a")
+        self._forward.append(forward)
+        self._backward.append(backward)
+        self._open = forward, backward
 
     def begin_update(self, group: Group) -> None:
         self._update.append(group)
 
-    def produced_by(self, wire: Wire, group: Group) -> None:
-        """Say whose way back begins once the gradient of `wire` is complete."""
-        self._producers[wire.at] = group
-
     def forward(self, kernel: KernelFunction, *numbers: int) -> None:
         """Append an operation to the current layer's way forward."""
-        self._forward[-1].rows.append((kernel, numbers))
+        self._open[0].rows.append((kernel, numbers))
 
     def backward(self, kernel: KernelFunction, *numbers: int) -> None:
         """Append an operation to the current layer's way back."""
-        self._backward[-1].rows.append((kernel, numbers))
+        self._open[1].rows.append((kernel, numbers))
 
     def update(self, kernel: KernelFunction, *numbers: int) -> None:
         """Append an operation to the update of the parameters."""
         self._update[-1].rows.append((kernel, numbers))
 
+    def column(self, name: str) -> int:
+        """Where a quantity of the run stands in a step's line."""
+        return self.run_columns.index(name)
+
+    def measure_gradient_norm(self, name: str, per_layer: bool = False) -> None:
+        """Write operations that measure the norm of all gradients, into `hyper[norm]` and a column of the run.
+
+        per_layer   also the norm of every layer's weights, into the layers' columns
+        """
+        first = len(probes.ACTIVATION_COLUMNS) + len(probes.GRADIENT_COLUMNS)
+        columns = {layer.path: layer.first_column + first for layer in self.layers}
+        self.update(probes.begin_norm, self.norm)
+        for tensor in self.trained:
+            column = columns[tensor.path] if per_layer and tensor.parameter.weight else -1
+            self.update(probes.add_norm, tensor.gradient, tensor.parameter.count, column, self.norm)
+        self.update(probes.end_norm, self.norm, self.column(name))
+
     # --- what was collected
 
     def groups(self) -> tuple[list[Group], list[Group], list[Group]]:
         """Forward in data order, backward back to front, and the update; cards with nothing to do are left out."""
-        return self._forward, [g for g in reversed(self._backward) if g.rows], self._update
+        update = [g for g in self._update if g.rows]
+        return [g for g in self._forward if g.rows], [g for g in reversed(self._backward) if g.rows], update
 
     @property
     def size(self) -> int:
@@ -284,45 +414,48 @@ def compile_program(
     """
     network = plan(experiment, data.outline)
     network.require()
-    training = experiment.training
-    record = record and evaluation_rows is None
-    build = Builder(experiment, network, evaluation_rows or training.batch_size)
+    training = evaluation_rows is None
+    build = Builder(
+        experiment, network, evaluation_rows or experiment.training.batch_size, training, record and training
+    )
     inputs = build.wire(data.shape, gradient=False)
-    build.targets = build.wire((data.targets,), gradient=False)
+    targets = experiment.loss.encode(data.t_train[:1], _last_shape(network)).shape[1]
+    build.targets = build.wire((targets,), gradient=False)
 
     first = Group("data", "data", place=inputs.at, shape=inputs.shape, symbol="x")
-    begin = draw_minibatch if evaluation_rows is None else next_block
-    first.rows.append((begin, (inputs.at, build.targets.at, inputs.width, data.targets)))
+    begin = draw_minibatch if training else next_block
+    first.rows.append((begin, (inputs.at, build.targets.at, inputs.width, targets)))
 
-    layers: list[LayerColumns] = []
-    column = len(layout.RUN_COLUMNS)
     x = inputs
-    for card in network.cards:
-        x, layer = _emit_card(build, card, x, column, record)
-        layers.append(layer)
-        column += len(probes.LAYER_COLUMNS)
+    for index in range(len(experiment.network)):
+        x = build.layer(str(index), x)
     build.begin_loss(x)
     experiment.loss.emit(build, x)
-    _emit_update(build, layers, record)
+    if training:
+        _emit_update(build)
 
     forward, backward, update = build.groups()
-    groups = [first, *forward] if evaluation_rows else [first, *forward, *backward, *update]
+    groups = [first, *forward, *backward, *update] if training else [first, *forward]
     table, kernels, operations = _lay_down(groups)
     return Program(
         experiment=experiment,
         plan=network,
-        precision=training.precision,
+        precision=_computing(experiment.training.precision),
         table=table,
         kernels=kernels,
         operations=operations,
-        layers=tuple(layers),
+        layers=tuple(build.layers),
         tensors=build.tensors,
         arena_size=build.size,
         parameter_count=build.parameter_count,
         kept=build.kept,
         hyper=build.hyper(),
         live=build.live_places(),
-        columns=column,
+        run_columns=build.run_columns,
+        layer_columns=build.layer_columns,
+        remembered=build.remembered,
+        slots=build.slots,
+        scalars=build.scalars,
         batch_size=build.batch_size,
         inputs=inputs,
         targets=build.targets,
@@ -330,63 +463,75 @@ def compile_program(
     )
 
 
-def _emit_card(build: Builder, card: Card, x: Wire, column: int, record: bool) -> tuple[Wire, LayerColumns]:
-    """Write one layer with its probes; its output, and where its values and statistics are."""
-    forward, backward = build.begin_layer(card.path)
-    y = card.layer.emit(build, x)
-    build.produced_by(y, backward)
-    weight = next((t for t in build.tensors if t.path == card.path and t.parameter.weight), None)
-    forward.place, forward.shape, forward.symbol = y.at, y.shape, "a"
-    if x.gradient >= 0:
-        backward.place, backward.shape, backward.symbol = x.gradient, x.shape, "∂L/∂x"
-    elif weight is not None:
-        backward.place, backward.shape, backward.symbol = weight.gradient, weight.parameter.shape, "∂L/∂W"
-        backward.per_sample = False
-    if record:
-        low, high = card.layer.saturation()
-        build.forward(probes.measure_activation, y.at, y.width, column, build.constant(low), build.constant(high))
-        # The gradient of this layer's output is complete when its own way back begins.
-        gradient_column = column + len(probes.ACTIVATION_COLUMNS)
-        backward.rows.insert(0, (probes.measure_gradient, (y.gradient, y.width, gradient_column)))
-    return y, LayerColumns(card.path, card.layer.kind_name(), y, weight, column)
+def _computing(precision: str) -> Precision:
+    """What kernels compute with: numbers of 16 bits are float32 numbers, rounded."""
+    return "float64" if precision == "float64" else "float32"
 
 
-def _emit_update(build: Builder, layers: list[LayerColumns], record: bool) -> None:
-    """Write what happens to the parameters once their gradients are there."""
-    training = build.experiment.training
-    weight_column = {
-        layer.path: layer.first_column + len(probes.ACTIVATION_COLUMNS) + len(probes.GRADIENT_COLUMNS)
-        for layer in layers
-    }
-    build.begin_update(
-        Group(
-            "optimizer",
-            "update",
-            place=build.gradients,
-            shape=(build.parameter_count,),
-            per_sample=False,
-            symbol="∂L/∂W",
-        )
-    )
+def _last_shape(network: Plan) -> Shape:
+    last = network.cards[-1].shape
+    assert last is not None  # `require` has seen to that
+    return last
+
+
+def _emit_update(build: Builder) -> None:
+    """Write what happens to the parameters once their gradients are there: the chain, link by link."""
+    training, record = build.experiment.training, build.record
+    whole: dict[str, Any] = {"place": build.gradients, "shape": (build.parameter_count,), "per_sample": False}
+    build.begin_update(Group("optimizer", "update", symbol="∂L/∂W", **whole))
+    before = [link for link in build.links if STAGES.index(link.step.stage) < STAGES.index("optimizer")]
+    behind = build.links[len(before) :]
+    clipped = any(link.step.stage == "clipping" for link in before)
+    if record or clipped:
+        build.measure_gradient_norm("norm.gradient", per_layer=record)
+    passed = False
+    for link in before:
+        build.begin_update(Group("optimizer", "update", symbol="∂L/∂W", label=link.step.kind_name(), **whole))
+        if link.step.stage == "clipping":
+            build.update(probes.report_norm, build.norm, layout.GRADIENT_NORM)
+            passed = True
+        link.step.begin(build, link.place)
+        for tensor in build.trained:
+            link.step.emit(build, tensor, link.place)
+        if record or clipped:
+            build.measure_gradient_norm(f"norm.{link.name}")
+    if record or clipped:
+        if not passed:
+            build.update(probes.report_norm, build.norm, layout.GRADIENT_NORM)
+        build.update(probes.report_norm, build.norm, layout.CLIPPED_GRADIENT_NORM)
+    build.update(scheduled_rate, build.rate)
+    for link in behind:
+        link.step.begin(build, link.place)
+    if training.averaging is not None:
+        training.averaging.begin(build)
+    totals = [build.constant(0.0) for _ in behind]
     if record:
-        build.update(probes.begin_gradient_norm)
-        for tensor in build.tensors:
-            column = weight_column[tensor.path] if tensor.parameter.weight else -1
-            build.update(probes.measure_parameter_gradient, tensor.gradient, tensor.parameter.count, column)
-        build.update(probes.end_gradient_norm)
-    training.schedule.emit(build)
+        for total in totals:
+            build.update(probes.begin_norm, total)
+    first = len(probes.ACTIVATION_COLUMNS) + len(probes.GRADIENT_COLUMNS) + 1
+    columns = {layer.path: layer.first_column + first for layer in build.layers}
     path = ""
-    for tensor in build.tensors:
+    for tensor in build.trained:
         if tensor.path != path:
             path = tensor.path
             shape = tensor.parameter.shape
-            build.begin_update(Group(path, "update", place=tensor.at, shape=shape, per_sample=False, symbol="W"))
-        training.optimizer.emit(build, tensor)
-        numbers = tensor.at, tensor.update, tensor.parameter.count
-        if record and tensor.parameter.weight:
-            build.update(probes.apply_and_measure_update, *numbers, weight_column[path] + 1)
+            build.begin_update(Group(path, "update", place=tensor.master, shape=shape, per_sample=False, symbol="W"))
+        count = tensor.parameter.count
+        for index, link in enumerate(behind):
+            link.step.emit(build, tensor, link.place)
+            if record and index < len(behind) - 1:
+                build.update(probes.add_norm, tensor.update, count, -1, totals[index])
+        if record:
+            column = columns[path] if tensor.parameter.weight else -1
+            build.update(probes.apply_and_measure_update, tensor.master, tensor.update, count, column, totals[-1])
         else:
-            build.update(probes.apply_update, *numbers)
+            build.update(probes.apply_update, tensor.master, tensor.update, count)
+        if training.averaging is not None:
+            training.averaging.emit(build, tensor)
+    if record:
+        build.begin_update(Group("optimizer", "update", symbol="W", **whole))
+        for link, total in zip(behind, totals, strict=True):
+            build.update(probes.end_norm, total, build.column(f"norm.{link.name}"))
 
 
 def _lay_down(groups: list[Group]) -> tuple[NDArray[np.int64], tuple[KernelFunction, ...], tuple[Operation, ...]]:
@@ -401,7 +546,15 @@ def _lay_down(groups: list[Group]) -> tuple[NDArray[np.int64], tuple[KernelFunct
             rows.append(row + [0] * (layout.WIDTH - len(row)))
         operations.append(
             Operation(
-                group.path, group.phase, first, len(rows), group.place, group.shape, group.per_sample, group.symbol
+                group.path,
+                group.phase,
+                first,
+                len(rows),
+                group.place,
+                group.shape,
+                group.per_sample,
+                group.symbol,
+                group.label,
             )
         )
     return np.array(rows, dtype=np.int64), tuple(kernels), tuple(operations)

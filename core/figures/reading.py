@@ -14,8 +14,6 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..diagnostics.probes import LAYER_COLUMNS
-from ..engine.layout import RUN_COLUMNS
 from ..fields import about
 from ..layers.activation import ActivationLayer
 from ..network import Plan
@@ -63,8 +61,9 @@ class Moment:
 
 
 def layer_columns(view: RecordView, quantity: str) -> slice:
-    first = len(RUN_COLUMNS) + LAYER_COLUMNS.index(quantity)
-    return slice(first, len(RUN_COLUMNS) + len(view.layers) * len(LAYER_COLUMNS), len(LAYER_COLUMNS))
+    columns = view.column(quantity)
+    assert isinstance(columns, slice)
+    return columns
 
 
 def moment_at(view: RecordView, step: int) -> Moment | None:

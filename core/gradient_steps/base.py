@@ -1,12 +1,16 @@
-"""From gradients to new weights: a chain of steps, each of which changes what will be subtracted from the weights.
+"""From gradients to new weights: a chain of links, each of which changes what will be subtracted from the weights.
 
-Clipping, weight decay and the optimizers all have this one form: for one parameter array after the other, the gradient
-comes in, an update goes out, and at the end `w = w - update`.
+Penalties, clipping, the optimizer, weight decay and max-norm all have this one form. The chain starts with the
+gradient of the data loss; the optimizer turns it into an update, learning rate included; at the end `w = w - update`.
+Links up to clipping see the whole gradient, since a norm is a matter of all parameters; from the optimizer on, one
+parameter array is finished after the other, so that its update is still in the cache when it is subtracted. The norm
+of what is passed on is recorded behind every link.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from ..fields import Kind, about
 from ..registry import Registry
@@ -14,6 +18,7 @@ from ..text import N_
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
+    from ..experiment import Training
 
 PACKAGE = "layerscope.core.gradient_steps"
 
@@ -29,17 +34,25 @@ LearningRate = Annotated[
     ),
 ]
 
+# Where in the chain a link may stand. "penalty" and "clipping" change gradients, "decay" changes updates, and
+# "constraint" sees to it that the weights behind the update are allowed.
+Stage = Literal["penalty", "clipping", "optimizer", "decay", "constraint"]
+STAGES: tuple[Stage, ...] = ("penalty", "clipping", "optimizer", "decay", "constraint")
+
 
 class GradientStep(Kind, frozen=True, kw_only=True):
-    """One link of the chain."""
+    """One kind of link."""
 
-    def formula(self) -> str:
-        """The step in one line, for the card of the operation."""
-        raise NotImplementedError
+    stage: ClassVar[Stage]
 
-    def emit(self, build: Builder, tensor: Tensor) -> None:
-        """Write the operations for one parameter array: read `tensor.gradient`, write `tensor.update`; see
-        `Builder.slot`.
+    def begin(self, build: Builder, place: str) -> None:
+        """Write what is done once, before the first parameter array. `place` is this step's in the experiment."""
+
+    def emit(self, build: Builder, tensor: Tensor, place: str) -> None:
+        """Write the operations for one parameter array.
+
+        Before the optimizer: change `tensor.gradient`. The optimizer: read it, write `tensor.update`. Behind it: change
+        `tensor.update`.
         """
         raise NotImplementedError
 
@@ -47,8 +60,12 @@ class GradientStep(Kind, frozen=True, kw_only=True):
 class Optimizer(GradientStep, frozen=True, kw_only=True):
     """Turns gradients into updates."""
 
-    # what it remembers between steps: names of arrays with one number per parameter, which start at zero
+    stage: ClassVar[Stage] = "optimizer"
+
+    # what it remembers between steps: names of arrays with one number per parameter, and of single numbers; all of them
+    # start at zero
     slots: ClassVar[tuple[str, ...]] = ()
+    scalars: ClassVar[tuple[str, ...]] = ()
 
     registry: ClassVar[Registry[type[Optimizer]]] = Registry(N_("optimizer"), PACKAGE)
     learning_rate: LearningRate
@@ -57,6 +74,7 @@ class Optimizer(GradientStep, frozen=True, kw_only=True):
 class Clipping(GradientStep, frozen=True, kw_only=True):
     """Shortens gradients that are too long."""
 
+    stage: ClassVar[Stage] = "clipping"
     registry: ClassVar[Registry[type[Clipping]]] = Registry(N_("clipping"), PACKAGE)
 
 
@@ -64,3 +82,33 @@ class Regularizer(GradientStep, frozen=True, kw_only=True):
     """Pulls weights toward zero."""
 
     registry: ClassVar[Registry[type[Regularizer]]] = Registry(N_("regularizer"), PACKAGE)
+
+
+@dataclass(frozen=True)
+class Link:
+    """One link of an experiment's chain.
+
+    name    of its column: "adam", "l2"; a second one of the same kind is called "l2.2"
+    place   in the experiment: "training.regularizers.0"
+    """
+
+    name: str
+    place: str
+    step: GradientStep
+
+
+def chain(training: Training) -> tuple[Link, ...]:
+    """The links in the order in which they are gone through."""
+    found: list[tuple[str, GradientStep]] = [
+        (f"training.regularizers.{index}", step) for index, step in enumerate(training.regularizers)
+    ]
+    if training.clipping is not None:
+        found.append(("training.clipping", training.clipping))
+    found.append(("training.optimizer", training.optimizer))
+    found.sort(key=lambda link: STAGES.index(link[1].stage))  # stable: in a stage the order of the list stays
+    links: list[Link] = []
+    for place, step in found:
+        kind = step.kind_name()
+        same = sum(link.step.kind_name() == kind for link in links)
+        links.append(Link(kind if same == 0 else f"{kind}.{same + 1}", place, step))
+    return tuple(links)

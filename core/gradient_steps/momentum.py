@@ -24,6 +24,8 @@ class Momentum(Optimizer, frozen=True, kw_only=True, tag="momentum"):
     """
 
     label: ClassVar[str] = N_("Momentum")
+    formula: ClassVar[str] = "v ← μ v + ∇w,  Δw = −η v"
+    source: ClassVar[str] = "Polyak 1964; torch.optim.SGD(momentum)"
     slots: ClassVar[tuple[str, ...]] = ("velocity",)
 
     learning_rate: LearningRate = 0.1
@@ -32,12 +34,9 @@ class Momentum(Optimizer, frozen=True, kw_only=True, tag="momentum"):
         about(N_("momentum"), N_("Share of the velocity kept at every step."), minimum=0.0, below=1.0, live=True),
     ] = 0.9
 
-    def formula(self) -> str:
-        return "v = μ v + ∇w,  Δw = −η v"
-
-    def emit(self, build: Builder, tensor: Tensor) -> None:
+    def emit(self, build: Builder, tensor: Tensor, place: str) -> None:
         velocity = build.slot("velocity", tensor)
-        share = build.live("training.optimizer.momentum", self.momentum)
+        share = build.live(f"{place}.momentum", self.momentum)
         count = tensor.parameter.count
         build.update(momentum_update, tensor.gradient, velocity, tensor.update, count, build.rate, share)
 

@@ -18,12 +18,11 @@ class Sgd(Optimizer, frozen=True, kw_only=True, tag="sgd"):
     """Plain gradient descent on minibatches."""
 
     label: ClassVar[str] = N_("SGD")
+    formula: ClassVar[str] = "Δw = −η ∇w"
+    source: ClassVar[str] = "Robbins & Monro 1951; torch.optim.SGD"
     learning_rate: LearningRate = 0.1
 
-    def formula(self) -> str:
-        return "Δw = −η ∇w"
-
-    def emit(self, build: Builder, tensor: Tensor) -> None:
+    def emit(self, build: Builder, tensor: Tensor, place: str) -> None:
         build.update(sgd_update, tensor.gradient, tensor.update, tensor.parameter.count, build.rate)
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..activations import ACTIVATIONS, Activation
 from ..fields import about
 from ..text import N_, _
@@ -65,6 +68,13 @@ class ActivationLayer(Layer, frozen=True, kw_only=True, tag="activation"):
         if self.function == "elu":
             return -0.97 * self.alpha if self.alpha > 0 else -float("inf"), float("inf")
         return self.activation.saturation
+
+    def pieces(self, x: NDArray[np.floating]) -> NDArray[np.int64]:
+        return np.concatenate([np.zeros(0, dtype=np.int64), *((x > k).astype(np.int64).ravel() for k in self.kinks)])
+
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        return self.activation.kinks
 
     def emit(self, build: Builder, x: Wire) -> Wire:
         y = build.wire(x.shape)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
+from ..errors import InputError
 from ..fields import Kind
 from ..initializers import Initializer
 from ..registry import Registry
-from ..text import N_
+from ..text import N_, _
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
@@ -25,7 +29,9 @@ class Parameter(msgspec.Struct, frozen=True):
     name     "weight", "bias", ...: the end of its name in files
     shape    dense weights are (inputs, outputs)
     init     how it is drawn; biases are zeros
-    weight   True for what regularizers act on and what the record reports per layer
+    weight   True for the one array whose norms the record reports for the layer
+    decayed  whether regularizers act on it: weights, but neither biases nor the scale and shift of normalizations
+    trained  False for what the layer keeps up itself, such as running statistics: no gradient, no optimizer
     """
 
     name: str
@@ -34,10 +40,39 @@ class Parameter(msgspec.Struct, frozen=True):
     fan_out: int
     init: Initializer
     weight: bool
+    decayed: bool | None = None
+    trained: bool = True
+
+    @property
+    def scales_output(self) -> bool:
+        """Whether the array is rescaled until the layer's output has variance 1 on the first minibatch."""
+        return self.init.data_dependent
+
+    @property
+    def regularized(self) -> bool:
+        return self.weight if self.decayed is None else self.decayed
 
     @property
     def count(self) -> int:
         return math.prod(self.shape)
+
+
+class Chain(msgspec.Struct, frozen=True):
+    """Layers one after the other inside of a block.
+
+    place      where the block keeps them: "body", "branches.0", "shortcut"
+    layers     in data order; all of them start from the block's input
+    numbered   False for the one layer that is called by the place alone: "2.shortcut"
+    """
+
+    place: str
+    layers: tuple[Layer, ...]
+    numbered: bool = True
+
+    def members(self, path: str) -> Iterator[tuple[str, Layer]]:
+        """(path, layer) of the layers of the block at `path`."""
+        for index, layer in enumerate(self.layers):
+            yield (f"{path}.{self.place}.{index}" if self.numbered else f"{path}.{self.place}"), layer
 
 
 class Layer(Kind, frozen=True, kw_only=True):
@@ -60,9 +95,33 @@ class Layer(Kind, frozen=True, kw_only=True):
         """The arrays that this layer learns, for inputs of shape `given`."""
         return ()
 
+    def room(self, given: Shape) -> int:
+        """Numbers per sample that it needs in memory beside its output and that output's gradient."""
+        return 0
+
+    def trace(self, key: Callable[[str], int], steps: NDArray[np.int64], rows: int, given: Shape) -> dict[str, Any]:
+        """What was drawn at random in these steps, by name, (steps, rows, ...), so that others can repeat the run.
+
+        key   of the stream for a purpose in this layer's place, see `engine.random`
+        """
+        return {}
+
+    def inside(self, given: Shape | None) -> tuple[Chain, ...]:
+        """The chains of layers inside of this one, for inputs of shape `given` (None: not known); blocks have some."""
+        return ()
+
+    def settle(self, values: dict[str, NDArray[Any]]) -> None:
+        """Set the parameters whose first values follow from those drawn for others; `values` by name, in place."""
+
     def saturation(self) -> tuple[float, float]:
         """Outputs at or below the first number, or at or above the second, count as saturated."""
         return -math.inf, math.inf
+
+    def pieces(self, x: NDArray[np.floating]) -> NDArray[np.int64]:
+        """On which smooth piece of the layer's function each number of an input x (rows, *shape) lies; empty where it
+        is smooth everywhere. Where it changes, a slope cannot be compared with a difference.
+        """
+        return np.zeros(0, dtype=np.int64)
 
     def emit(self, build: Builder, x: Wire) -> Wire:
         """Write this layer's operations into the program and return the wire that carries its output."""
@@ -71,3 +130,27 @@ class Layer(Kind, frozen=True, kw_only=True):
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
         """What mean-field theory expects of a signal on its way through this layer at initialization."""
         raise NotImplementedError
+
+
+def chain_shape(layers: tuple[Layer, ...], given: Shape) -> Shape:
+    """What layers one after the other make of inputs of shape `given`; an InputError where one cannot be."""
+    for layer in layers:
+        given = layer.output_shape(given)
+    return given
+
+
+def channels_of(shape: Shape) -> int:
+    """Units of a vector, channels of an image: what normalizations keep one scale and shift for."""
+    return shape[-1]
+
+
+def image(given: Shape, layer: str) -> tuple[int, int, int]:
+    """(height, width, channels) of an input that must be an image; an InputError that names the layer otherwise."""
+    if len(given) != 3:
+        raise InputError(
+            _(
+                "{layer} works on images, but its input is {given}: put it before the first flatten or dense layer"
+            ).format(layer=layer, given="×".join(map(str, given)))
+        )
+    height, width, channels = given
+    return height, width, channels

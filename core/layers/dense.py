@@ -59,7 +59,7 @@ class Dense(Layer, frozen=True, kw_only=True, tag="dense"):
         if not self.init.random:
             raise NotImplementedError("mean-field theory is about random weights")
         n = math.prod(given)
-        return signal.through_weights(n, self.units, self.init.standard_deviation(n, self.units))
+        return signal.through_weights(n, self.units, self.init.deviation(n, self.units, signal.second_moment))
 
 
 @kernel

@@ -36,6 +36,7 @@ from ..activations import Activation
 
 if TYPE_CHECKING:
     from ..data.base import Data
+    from ..layers.base import Chain
     from ..network import Plan
 
 Array = NDArray[np.float64]
@@ -423,6 +424,10 @@ class Signal:
             backward=factor * factor,
         )
 
+    def with_backward(self, backward: float) -> Signal:
+        """The same signal behind a layer that passes the gradient on with another factor."""
+        return replace(self, backward=backward)
+
     def unchanged(self) -> Signal:
         """Behind a layer that only gives the numbers another shape."""
         return replace(self, backward=1.0, backward_log_variance=0.0, inside=())
@@ -434,6 +439,30 @@ class Signal:
         law = Law(mean, max(second_moment - mean * mean, 0.0), shared, self.log_variance)
         width = self.width if width is None else width
         return Signal(width, mean, second_moment, shared, law, backward, self.log_variance)
+
+
+# --- blocks
+
+
+def through_chain(signal: Signal, chain: Chain, given: tuple[int, ...]) -> tuple[Signal, tuple[Inner, ...], float]:
+    """Behind layers inside of a block: the signal, what is expected of each layer, and the factor by which all of them
+    together multiply the gradient's mean square per number.
+
+    given   shape of the block's input. Raises NotImplementedError where theory has no rule for a layer.
+    """
+    passed: list[tuple[str, Signal]] = []
+    for path, layer in chain.members(""):
+        shape = layer.output_shape(given)
+        signal = layer.mean_field(signal, given)
+        passed.append((path.removeprefix("."), signal))
+        given = shape
+    inner: list[Inner] = []
+    backward = 1.0
+    for path, at in reversed(passed):
+        inner += [Inner(f"{path}.{i.path}", i.signal, i.backward * backward) for i in at.inside]
+        inner.append(Inner(path, at, backward))
+        backward *= at.backward
+    return signal, tuple(reversed(inner)), backward
 
 
 # --- a whole network

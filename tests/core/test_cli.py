@@ -241,8 +241,8 @@ def changed(file, **parts) -> str:
     ("change", "words"),
     [
         (
-            {"network__0": {"kind": "conv2d", "filters": 3}},
-            ["network.0.kind", "conv2d", "not a known kind", "dense", "activation"],
+            {"network__0": {"kind": "conv3d", "filters": 3}},
+            ["network.0.kind", "conv3d", "not a known kind", "dense", "activation"],
         ),
         ({"network__0": {"kind": "dense", "uints": 3}}, ["network.0.uints", "unknown key", '"units"']),
         ({"network__0": {"kind": "dense", "units": -3}}, ["network.0.units", "-3", "1", "4096"]),

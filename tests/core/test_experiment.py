@@ -149,10 +149,9 @@ def values(field: Field, depth: int) -> st.SearchStrategy[Any]:
     elif field.sort == "family":
         some = kinds(field.holds, depth)
     elif field.sort == "families":
-        some = st.lists(kinds(field.holds, depth - 1), max_size=4 if depth > 0 and field.holds.registry.names() else 0)
+        some = st.lists(kinds(field.holds, depth - 1), max_size=4) if depth > 0 else st.just([])
     else:
-        inner = st.lists(kinds(field.holds, depth - 1), max_size=2)
-        some = st.lists(inner, max_size=2 if depth > 0 else 0)
+        some = st.lists(st.lists(kinds(field.holds, depth - 1), max_size=2), max_size=2) if depth > 0 else st.just([])
     return st.none() | some if field.optional else some
 
 

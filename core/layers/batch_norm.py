@@ -1,0 +1,172 @@
+"""Batch normalization gives every unit mean 0 and variance 1 over the minibatch, then a learned scale and shift.
+
+In an image a unit is a channel, and the mean goes over samples and pixels. When the network is evaluated, running
+statistics stand in for those of the minibatch.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import numpy as np
+
+from ..engine.kernel import kernel
+from ..engine.layout import ROWS
+from ..engine.memory import block, matrix
+from ..fields import about
+from ..initializers import Constant, Zeros
+from ..text import N_, _
+from .base import Layer, Parameter, Shape, channels_of
+
+if TYPE_CHECKING:
+    from ..engine.program import Builder, Wire
+    from ..theory.mean_field import Signal
+
+
+@Layer.registry.add("batch_norm")
+class BatchNorm(Layer, frozen=True, kw_only=True, tag="batch_norm"):
+    """Every unit (channel) is normalized over the minibatch; evaluation uses running statistics.
+
+    As torch.nn.BatchNorm1d/2d: the minibatch is normalized with the biased variance, the running variance takes up the
+    unbiased one, and `momentum` is the share of the new minibatch (Keras: 1 - that, and the biased variance).
+    """
+
+    label: ClassVar[str] = N_("Batch norm")
+    formula: ClassVar[str] = "y = γ (x − μ_B) / √(σ²_B + ε) + β"
+    source: ClassVar[str] = "Ioffe & Szegedy 2015 (arXiv 1502.03167), algorithm 1; torch.nn.BatchNorm1d"
+
+    epsilon: Annotated[
+        float,
+        about(
+            N_("epsilon"), N_("Added to the variance, against dividing by zero."), minimum=0.0, maximum=1.0, scale="log"
+        ),
+    ] = 1e-5
+    momentum: Annotated[
+        float,
+        about(
+            N_("momentum"),
+            N_("Share of the new minibatch in the running statistics (Keras counts the other way: 1 minus this)."),
+            minimum=0.0,
+            maximum=1.0,
+            live=True,
+        ),
+    ] = 0.1
+
+    def title(self) -> str:
+        return _(self.label)
+
+    def output_shape(self, given: Shape) -> Shape:
+        return given
+
+    def parameters(self, given: Shape) -> tuple[Parameter, ...]:
+        n = channels_of(given)
+        one, zero = Constant(value=1.0), Zeros()
+        return (
+            Parameter("gamma", (n,), n, n, one, False),
+            Parameter("beta", (n,), n, n, zero, False),
+            Parameter("running_mean", (n,), n, n, zero, False, trained=False),
+            Parameter("running_variance", (n,), n, n, one, False, trained=False),
+        )
+
+    def emit(self, build: Builder, x: Wire) -> Wire:
+        y = build.wire(x.shape)
+        n = channels_of(x.shape)
+        gamma, beta = build.parameter("gamma"), build.parameter("beta")
+        mean, variance = build.parameter("running_mean"), build.parameter("running_variance")
+        places = x.width // n
+        epsilon = build.constant(self.epsilon)
+        if not build.training:
+            build.forward(batch_norm_evaluated, x.at, y.at, gamma.at, beta.at, mean.at, variance.at, n, places, epsilon)
+            return y
+        centers, scales = build.scratch(n), build.scratch(n)
+        momentum = build.live(build.here("momentum"), self.momentum)
+        arrays = gamma.at, beta.at, mean.master, variance.master, centers, scales
+        build.forward(batch_norm_forward, x.at, y.at, *arrays, n, places, epsilon, momentum)
+        dx = build.gradient_of(x) if x.gradient >= 0 else -1
+        learned = gamma.gradient, beta.gradient
+        build.backward(batch_norm_backward, x.at, dx, y.gradient, gamma.at, *learned, centers, scales, n, places)
+        return y
+
+    def mean_field(self, signal: Signal, given: Shape) -> Signal:
+        return signal.through_batch_norm(self.epsilon)
+
+
+@kernel
+def batch_norm_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """y = gamma (x - mean) / sqrt(variance + epsilon) + beta, and the running statistics move toward this minibatch.
+
+    Row: x, y, gamma, beta, running mean, running variance, means, 1 / standard deviations, units, places per sample,
+    epsilon and momentum in hyper.
+    """
+    n, count = row[9], context[ROWS] * row[10]
+    x, y = matrix(arena, row[1], count, n), matrix(arena, row[2], count, n)
+    gamma, beta = block(arena, row[3], n), block(arena, row[4], n)
+    mean, variance = block(arena, row[5], n), block(arena, row[6], n)
+    center, scale = block(arena, row[7], n), block(arena, row[8], n)
+    epsilon = hyper[row[11]]
+    share = x.dtype.type(hyper[row[12]])
+    one, parts = x.dtype.type(1), x.dtype.type(1.0 / count)
+    for j in range(n):
+        center[j] = 0
+        scale[j] = 0
+    for i in range(count):
+        for j in range(n):
+            center[j] += x[i, j]
+    for j in range(n):
+        center[j] *= parts
+    for i in range(count):
+        for j in range(n):
+            deviation = x[i, j] - center[j]
+            scale[j] += deviation * deviation
+    unbiased = x.dtype.type(1.0 / max(count - 1, 1))
+    for j in range(n):
+        mean[j] = (one - share) * mean[j] + share * center[j]
+        variance[j] = (one - share) * variance[j] + share * scale[j] * unbiased
+        scale[j] = x.dtype.type(1.0 / math.sqrt(np.float64(scale[j] * parts) + epsilon))
+    for i in range(count):
+        for j in range(n):
+            y[i, j] = gamma[j] * ((x[i, j] - center[j]) * scale[j]) + beta[j]
+
+
+@kernel
+def batch_norm_evaluated(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """y = gamma (x - running mean) / sqrt(running variance + epsilon) + beta.
+
+    Row: x, y, gamma, beta, running mean, running variance, units, places per sample, epsilon in hyper.
+    """
+    n, count = row[7], context[ROWS] * row[8]
+    x, y = matrix(arena, row[1], count, n), matrix(arena, row[2], count, n)
+    gamma, beta = block(arena, row[3], n), block(arena, row[4], n)
+    mean, variance = block(arena, row[5], n), block(arena, row[6], n)
+    epsilon = hyper[row[9]]
+    for i in range(count):
+        for j in range(n):
+            scale = x.dtype.type(1.0 / math.sqrt(np.float64(variance[j]) + epsilon))
+            y[i, j] = gamma[j] * ((x[i, j] - mean[j]) * scale) + beta[j]
+
+
+@kernel
+def batch_norm_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """dx = gamma / sd (dy - mean(dy) - x^ mean(dy x^)), dgamma = sum of dy x^, dbeta = sum of dy, x^ = (x - mean) / sd.
+
+    Row: x, dx or -1, dy, gamma, dgamma, dbeta, means, 1 / standard deviations, units, places per sample.
+    """
+    n, count = row[9], context[ROWS] * row[10]
+    x, dy = matrix(arena, row[1], count, n), matrix(arena, row[3], count, n)
+    gamma, dgamma, dbeta = block(arena, row[4], n), block(arena, row[5], n), block(arena, row[6], n)
+    center, scale = block(arena, row[7], n), block(arena, row[8], n)
+    for j in range(n):
+        dgamma[j] = 0
+        dbeta[j] = 0
+    for i in range(count):
+        for j in range(n):
+            dbeta[j] += dy[i, j]
+            dgamma[j] += dy[i, j] * ((x[i, j] - center[j]) * scale[j])
+    if row[2] >= 0:
+        dx = matrix(arena, row[2], count, n)
+        parts = x.dtype.type(1.0 / count)
+        for i in range(count):
+            for j in range(n):
+                normal = (x[i, j] - center[j]) * scale[j]
+                dx[i, j] = gamma[j] * scale[j] * (dy[i, j] - dbeta[j] * parts - normal * dgamma[j] * parts)

@@ -1,0 +1,259 @@
+"""A convolution slides small windows over an image; every window position meets the same weights, so a pattern is found
+wherever it is.
+
+The windows are laid out as rows of a matrix (im2col), which turns the convolution into one matrix product. Images are
+(height, width, channels), kernels (height, width, in, out).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from ..engine.blas import add_transposed_times, times, times_transposed
+from ..engine.kernel import device, kernel
+from ..engine.layout import GEMM, ROWS
+from ..engine.memory import block, matrix
+from ..errors import InputError
+from ..fields import about
+from ..initializers import GlorotNormal, Initializer, Zeros
+from ..text import N_, _
+from .base import Layer, Parameter, Shape, image
+
+if TYPE_CHECKING:
+    from ..engine.program import Builder, Wire
+    from ..theory.mean_field import Signal
+
+LARGEST_MATRIX = 2_000_000  # numbers in the matrix of windows; larger batches are taken in parts
+
+
+@Layer.registry.add("conv2d")
+class Conv2d(Layer, frozen=True, kw_only=True, tag="conv2d"):
+    """Every output is a weighted sum of a small window of the image, over all its channels."""
+
+    label: ClassVar[str] = N_("Convolution")
+    formula: ClassVar[str] = "y[i, j, o] = b[o] + Σ x[s i + u, s j + v, c] W[u, v, c, o]"
+    source: ClassVar[str] = "LeCun et al. 1989; torch.nn.Conv2d (a cross-correlation)"
+    main_fields: ClassVar[tuple[str, ...]] = ("filters", "kernel_size")
+
+    filters: Annotated[
+        int, about(N_("filters"), N_("Channels that the layer puts out."), minimum=1, maximum=1024, scale="log")
+    ]
+    kernel_size: Annotated[
+        int,
+        about(N_("kernel size"), N_("Height and width of the window."), unit=N_("pixels"), minimum=1, maximum=31),
+    ] = 3
+    stride: Annotated[
+        int,
+        about(N_("stride"), N_("How far the window moves at a time."), unit=N_("pixels"), minimum=1, maximum=31),
+    ] = 1
+    padding: Annotated[
+        Literal["valid", "same"],
+        about(
+            N_("padding"),
+            N_(
+                "valid: windows stay inside of the image. same: zeros around it, as many as keep height and width at "
+                "stride 1; an odd one goes to the right and bottom."
+            ),
+        ),
+    ] = "valid"
+    bias: Annotated[bool, about(N_("bias"), N_("Add a learned number to every channel; starts at zero."))] = True
+    init: Annotated[Initializer, about(N_("init"), N_("How the weights are drawn before training."))] = GlorotNormal()
+
+    def title(self) -> str:
+        return _(self.label)
+
+    def _line(self, length: int) -> tuple[int, int]:
+        """(windows, zeros before the first pixel) along a side of this length."""
+        if self.padding == "valid":
+            return (length - self.kernel_size) // self.stride + 1 if length >= self.kernel_size else 0, 0
+        count = -(-length // self.stride)
+        return count, max(0, (count - 1) * self.stride + self.kernel_size - length) // 2
+
+    def output_shape(self, given: Shape) -> Shape:
+        height, width, _channels = image(given, _(self.label))
+        rows, columns = self._line(height)[0], self._line(width)[0]
+        if rows < 1 or columns < 1:
+            raise InputError(
+                _(
+                    "a window of {size} by {size} does not fit into an image of {height} by {width}: "
+                    'make it smaller, or set padding to "same"'
+                ).format(size=self.kernel_size, height=height, width=width)
+            )
+        return rows, columns, self.filters
+
+    def parameters(self, given: Shape) -> tuple[Parameter, ...]:
+        channels, area = given[2], self.kernel_size**2
+        fans = channels * area, self.filters * area
+        shape = self.kernel_size, self.kernel_size, channels, self.filters
+        weight = Parameter("weight", shape, *fans, self.init, True)
+        bias = Parameter("bias", (self.filters,), *fans, Zeros(), False)
+        return (weight, bias) if self.bias else (weight,)
+
+    def _window(self, given: Shape) -> int:
+        return self.kernel_size**2 * given[2]
+
+    def _part(self, given: Shape) -> int:
+        """How many samples' windows are laid out at a time."""
+        rows, columns, _filters = self.output_shape(given)
+        return max(1, LARGEST_MATRIX // (rows * columns * self._window(given)))
+
+    def room(self, given: Shape) -> int:
+        rows, columns, _filters = self.output_shape(given)
+        return 2 * rows * columns * self._window(given)
+
+    def emit(self, build: Builder, x: Wire) -> Wire:
+        height, width, channels = x.shape
+        rows, columns, filters = shape = self.output_shape(x.shape)
+        y = build.wire(shape)
+        weight = build.parameter("weight")
+        bias = build.parameter("bias") if self.bias else None
+        part = min(self._part(x.shape), build.batch_size)
+        windows = build.scratch(part * rows * columns * self._window(x.shape))
+        # All that im2col needs to know stands in `hyper`: a row has not enough slots.
+        across = self._line(height)[1], self._line(width)[1]
+        geometry = height, width, channels, self.kernel_size, self.stride, *across, rows, columns, part
+        first = build.constants(*geometry)
+        numbers = x.at, y.at, weight.at, bias.at if bias else -1, filters, windows, first
+        build.forward(conv2d_forward, *numbers)
+        gradients = y.gradient, weight.gradient, bias.gradient if bias else -1
+        build.backward(conv2d_weight_gradient, x.at, *gradients, filters, windows, first)
+        if x.gradient >= 0:
+            dx = build.gradient_of(x)
+            build.backward(conv2d_input_gradient, dx, y.gradient, weight.at, filters, windows, first)
+        return y
+
+    def mean_field(self, signal: Signal, given: Shape) -> Signal:
+        if not self.init.random:
+            raise NotImplementedError("mean-field theory is about random weights")
+        fan_in, fan_out = self._window(given), self.filters * self.kernel_size**2
+        std = self.init.deviation(fan_in, fan_out, signal.second_moment)
+        # An input feeds only as many windows as there are: fewer at the border, and with a stride.
+        shape = self.output_shape(given)
+        fed = math.prod(shape) * fan_in / math.prod(given)
+        behind = signal.through_weights(fan_in, fan_out, std, width=math.prod(shape))
+        return behind.with_backward(fed * std * std)
+
+
+@device
+def _layout(hyper, first):  # type: ignore[no-untyped-def]
+    """(height, width, channels, size, stride, rows above, columns before, windows down, across, samples at a time)."""
+    return (
+        int(hyper[first]),
+        int(hyper[first + 1]),
+        int(hyper[first + 2]),
+        int(hyper[first + 3]),
+        int(hyper[first + 4]),
+        int(hyper[first + 5]),
+        int(hyper[first + 6]),
+        int(hyper[first + 7]),
+        int(hyper[first + 8]),
+        int(hyper[first + 9]),
+    )
+
+
+@device
+def lay_out_windows(arena, x, windows, samples, hyper, first):  # type: ignore[no-untyped-def]
+    """Row (sample, i, j) of `windows` holds the window at (i, j), pixel by pixel, zeros where it hangs over."""
+    height, width, channels, size, stride, above, before, down, across, _part = _layout(hyper, first)
+    strip = size * channels
+    for n in range(samples):
+        for i in range(down):
+            for j in range(across):
+                to = windows + ((n * down + i) * across + j) * size * strip
+                left = j * stride - before
+                for u in range(size):
+                    row = i * stride - above + u
+                    line = block(arena, to + u * strip, strip)
+                    if row < 0 or row >= height:
+                        for k in range(strip):
+                            line[k] = 0
+                    elif left >= 0 and left + size <= width:
+                        pixels = block(arena, x + ((n * height + row) * width + left) * channels, strip)
+                        for k in range(strip):
+                            line[k] = pixels[k]
+                    else:
+                        for v in range(size):
+                            column = left + v
+                            inside = column >= 0 and column < width
+                            for c in range(channels):
+                                at = x + ((n * height + row) * width + column) * channels + c
+                                line[v * channels + c] = block(arena, at, 1)[0] if inside else 0
+
+
+@device
+def add_windows(arena, windows, dx, samples, hyper, first):  # type: ignore[no-untyped-def]
+    """The way back of `lay_out_windows`: every pixel gets the sum over the windows that it was in."""
+    height, width, channels, size, stride, above, before, down, across, _part = _layout(hyper, first)
+    strip = size * channels
+    for n in range(samples):
+        for i in range(down):
+            for j in range(across):
+                origin = windows + ((n * down + i) * across + j) * size * strip
+                left = j * stride - before
+                start, stop = max(0, -left), min(size, width - left)
+                for u in range(size):
+                    row = i * stride - above + u
+                    if row >= 0 and row < height:
+                        count = (stop - start) * channels
+                        line = block(arena, origin + u * strip + start * channels, count)
+                        pixels = block(arena, dx + ((n * height + row) * width + left + start) * channels, count)
+                        for k in range(count):
+                            pixels[k] += line[k]
+
+
+@kernel
+def conv2d_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """y = windows W + b, some samples at a time. Row: x, y, W, b or -1, filters, windows, geometry in hyper."""
+    height, width, channels, size, stride, above, before, down, across, part = _layout(hyper, row[7])
+    rows, filters, area, inputs = context[ROWS], row[5], down * across, height * width * channels
+    for start in range(0, rows, part):
+        count = min(part, rows - start)
+        lay_out_windows(arena, row[1] + start * inputs, row[6], count, hyper, row[7])
+        to = row[2] + start * area * filters
+        times(context[GEMM], arena, row[6], row[3], to, count * area, size * size * channels, filters)
+    if row[4] >= 0:
+        y, b = matrix(arena, row[2], rows * area, filters), block(arena, row[4], filters)
+        for i in range(rows * area):
+            for j in range(filters):
+                y[i, j] += b[j]
+
+
+@kernel
+def conv2d_weight_gradient(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """dW = windowsᵀ dy, db = sum of dy over samples and positions. Row: x, dy, dW, db or -1, filters, windows, geometry
+    in hyper.
+    """
+    height, width, channels, size, stride, above, before, down, across, part = _layout(hyper, row[7])
+    rows, filters, area, inputs = context[ROWS], row[5], down * across, height * width * channels
+    window = size * size * channels
+    dW = block(arena, row[3], window * filters)
+    for i in range(dW.size):
+        dW[i] = 0
+    for start in range(0, rows, part):
+        count = min(part, rows - start)
+        lay_out_windows(arena, row[1] + start * inputs, row[6], count, hyper, row[7])
+        dy = row[2] + start * area * filters
+        add_transposed_times(context[GEMM], arena, row[6], dy, row[3], window, count * area, filters)
+    if row[4] >= 0:
+        dy, db = matrix(arena, row[2], rows * area, filters), block(arena, row[4], filters)
+        for j in range(filters):
+            db[j] = 0
+        for i in range(rows * area):
+            for j in range(filters):
+                db[j] += dy[i, j]
+
+
+@kernel
+def conv2d_input_gradient(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """dx = the sum over windows of dy Wᵀ. Row: dx, dy, W, filters, windows, geometry in hyper."""
+    height, width, channels, size, stride, above, before, down, across, part = _layout(hyper, row[6])
+    rows, filters, area, inputs = context[ROWS], row[4], down * across, height * width * channels
+    dx = block(arena, row[1], rows * inputs)
+    for i in range(dx.size):
+        dx[i] = 0
+    for start in range(0, rows, part):
+        count = min(part, rows - start)
+        dy = row[2] + start * area * filters
+        times_transposed(context[GEMM], arena, dy, row[3], row[5], count * area, filters, size * size * channels)
+        add_windows(arena, row[5], row[1] + start * inputs, count, hyper, row[6])

@@ -1,0 +1,132 @@
+"""A residual block adds what its layers make of the input to the input itself: y = x + F(x), so a signal and its
+gradient have a way around the layers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from ..engine.kernel import kernel
+from ..engine.layout import ROWS
+from ..engine.memory import block
+from ..errors import InputError
+from ..fields import about
+from ..initializers import HeNormal
+from ..text import N_, _
+from .base import Chain, Layer, Shape, chain_shape
+
+if TYPE_CHECKING:
+    from ..engine.program import Builder, Wire
+    from ..theory.mean_field import Signal
+
+
+@Layer.registry.add("residual")
+class Residual(Layer, frozen=True, kw_only=True, tag="residual"):
+    """Adds the output of its layers, times the branch scale, to its input."""
+
+    label: ClassVar[str] = N_("Residual block")
+    formula: ClassVar[str] = "y = S(x) + α F(x)"
+    source: ClassVar[str] = "He et al. 2015 (arXiv 1512.03385), eq. 1 and 2; α: De & Smith 2020 (arXiv 2002.10444)"
+    main_fields: ClassVar[tuple[str, ...]] = ("shortcut", "scale")
+
+    body: Annotated[
+        tuple[Layer, ...], about(N_("body"), N_("The layers that the shortcut goes around."), length=(0, 100))
+    ]
+    shortcut: Annotated[
+        Literal["identity", "projection"],
+        about(
+            N_("shortcut"),
+            N_("Identity: the input itself. Projection: weights without bias, where the body changes the shape."),
+        ),
+    ] = "identity"
+    scale: Annotated[
+        float,
+        about(N_("branch scale"), N_("The body's output is multiplied by this number."), minimum=-100.0, maximum=100.0),
+    ] = 1.0
+
+    def title(self) -> str:
+        return _(self.label)
+
+    def inside(self, given: Shape | None) -> tuple[Chain, ...]:
+        body = Chain("body", self.body)
+        if given is None or self.shortcut == "identity":
+            return (body,)
+        try:
+            shape = chain_shape(self.body, given)
+        except InputError:
+            return (body,)  # what is wrong is said of the layer inside
+        return body, Chain("shortcut", (_projection(given, shape),), numbered=False)
+
+    def output_shape(self, given: Shape) -> Shape:
+        shape = chain_shape(self.body, given)
+        if self.shortcut == "identity" and shape != given:
+            raise InputError(
+                _(
+                    "the body turns {given} into {shape}, so its output cannot be added to the input: "
+                    "let the last layer of the body put out {given}, or use a projection as shortcut"
+                ).format(given="×".join(map(str, given)), shape="×".join(map(str, shape)))
+            )
+        if self.shortcut == "projection":
+            _projection(given, shape)
+        return shape
+
+    def emit(self, build: Builder, x: Wire) -> Wire:
+        chains = self.inside(x.shape)
+        branch = build.chain(chains[0], x)
+        around = build.chain(chains[1], x) if len(chains) > 1 else x
+        y = build.wire(branch.shape)
+        scale = build.constant(self.scale)
+        build.forward(add_forward, around.at, branch.at, y.at, y.width, scale)
+        for wire, factor in ((around, build.constant(1.0)), (branch, scale)):
+            if wire.gradient >= 0:
+                build.backward(add_backward, build.gradient_of(wire), y.gradient, y.width, factor)
+        return y
+
+    def mean_field(self, signal: Signal, given: Shape) -> Signal:
+        from ..theory.mean_field import through_chain
+
+        chains = self.inside(given)
+        branch, inner, back = through_chain(signal, chains[0], given)
+        around, outer, along = through_chain(signal, chains[1], given) if len(chains) > 1 else (signal, (), 1.0)
+        total = around.plus(branch.scaled(self.scale))
+        square = self.scale**2
+        inside = tuple(replace(i, backward=i.backward * square) for i in inner) + outer
+        return replace(total, backward=along + square * back, inside=inside)
+
+
+def _projection(given: Shape, shape: Shape) -> Layer:
+    """What turns an input of shape `given` into `shape`: a matrix, or a 1 by 1 convolution with the stride it takes."""
+    if len(shape) == 1:
+        return Layer.registry["dense"](units=shape[0], bias=False, init=HeNormal())
+    if len(given) == 3:
+        stride = max(1, -(-given[0] // shape[0]))
+        settings = {"filters": shape[2], "kernel_size": 1, "stride": stride, "bias": False, "init": HeNormal()}
+        layer = Layer.registry["conv2d"](**settings)
+        if layer.output_shape(given) == shape:
+            return layer
+    raise InputError(
+        _("no projection turns {given} into {shape}; let the body keep the height and width, or halve both").format(
+            given="×".join(map(str, given)), shape="×".join(map(str, shape))
+        )
+    )
+
+
+@kernel
+def add_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """y = a + scale b. Row: a, b, y, width, scale in hyper."""
+    count = context[ROWS] * row[4]
+    a, b, y = block(arena, row[1], count), block(arena, row[2], count), block(arena, row[3], count)
+    scale = y.dtype.type(hyper[row[5]])
+    for i in range(count):
+        y[i] = a[i] + scale * b[i]
+
+
+@kernel
+def add_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """dx = factor dy. Row: dx, dy, width, factor in hyper."""
+    count = context[ROWS] * row[3]
+    dx, dy = block(arena, row[1], count), block(arena, row[2], count)
+    factor = dx.dtype.type(hyper[row[4]])
+    for i in range(count):
+        dx[i] = factor * dy[i]
