@@ -23,6 +23,9 @@ from .text import N_, ngettext
 
 if TYPE_CHECKING:
     from .engine.program import Builder, Wire
+    from .interop.keras import KerasScript
+    from .interop.numpy import NumpyScript
+    from .interop.pytorch import PyTorchScript
     from .layers.base import Shape
 
 
@@ -67,6 +70,18 @@ class Loss(Kind, frozen=True, kw_only=True):
         """The loss of a network that gives every class the same answer."""
         raise NotImplementedError
 
+    def to_pytorch(self, code: PyTorchScript, outputs: str, t: str) -> str:
+        """The expression of the loss of `outputs` for encoded targets `t`, in an exported PyTorch program."""
+        raise NotImplementedError
+
+    def to_keras(self, code: KerasScript, outputs: str, t: str) -> str:
+        """The same in Keras."""
+        raise NotImplementedError
+
+    def to_numpy(self, code: NumpyScript, outputs: str, t: str) -> tuple[str, str]:
+        """The same in NumPy, and the expression of its gradient with respect to the outputs."""
+        raise NotImplementedError
+
 
 @Loss.registry.add("softmax_cross_entropy")
 class SoftmaxCrossEntropy(Loss, frozen=True, kw_only=True, tag="softmax_cross_entropy"):
@@ -98,6 +113,43 @@ class SoftmaxCrossEntropy(Loss, frozen=True, kw_only=True, tag="softmax_cross_en
     def chance(self, classes: int) -> float:
         return math.log(classes)
 
+    def to_pytorch(self, code: PyTorchScript, outputs: str, t: str) -> str:
+        smoothing = f", label_smoothing={code.number(self.label_smoothing)}" if self.label_smoothing else ""
+        return code.functional(f"cross_entropy({outputs}, {t}{smoothing})")
+
+    def to_keras(self, code: KerasScript, outputs: str, t: str) -> str:
+        smoothing = f", label_smoothing={code.number(self.label_smoothing)}" if self.label_smoothing else ""
+        settings = f"{t}, {outputs}, from_logits=True{smoothing}"
+        return f"ops.mean(keras.losses.categorical_crossentropy({settings}))"
+
+    def to_numpy(self, code: NumpyScript, outputs: str, t: str) -> tuple[str, str]:
+        code.define_pair(NUMPY_CROSS_ENTROPY)
+        if self.label_smoothing:
+            code.define_pair(NUMPY_SMOOTHED)
+            t = f"smoothed({t}, {code.number(self.label_smoothing)})"
+        return f"cross_entropy({outputs}, {t})", f"cross_entropy_backward({outputs}, {t})"
+
+
+NUMPY_CROSS_ENTROPY = '''
+def log_softmax(y):
+    """log p = y - log Σ e^y, with the largest output at 0 so that nothing overflows"""
+    y = y - y.max(axis=1, keepdims=True)
+    return y - np.log(np.exp(y).sum(axis=1, keepdims=True))
+
+def cross_entropy(y, t):
+    """mean over the samples of -Σ t log p"""
+    return -(t * log_softmax(y)).sum(axis=1).mean()
+
+def cross_entropy_backward(y, t):
+    """dy = (p - t) / samples"""
+    return (np.exp(log_softmax(y)) - t) / len(y)
+'''
+NUMPY_SMOOTHED = '''
+def smoothed(t, share):
+    """Label smoothing: a share of the target is spread evenly over all classes"""
+    return (1 - share) * t + share / t.shape[1]
+'''
+
 
 @Loss.registry.add("mse")
 class MeanSquaredError(Loss, frozen=True, kw_only=True, tag="mse"):
@@ -115,6 +167,26 @@ class MeanSquaredError(Loss, frozen=True, kw_only=True, tag="mse"):
 
     def chance(self, classes: int) -> float:
         return (classes - 1) / classes**2
+
+    def to_pytorch(self, code: PyTorchScript, outputs: str, t: str) -> str:
+        return code.functional(f"mse_loss({outputs}, {t})")
+
+    def to_keras(self, code: KerasScript, outputs: str, t: str) -> str:
+        return f"ops.mean((ops.convert_to_tensor({t}) - {outputs}) ** 2)"
+
+    def to_numpy(self, code: NumpyScript, outputs: str, t: str) -> tuple[str, str]:
+        code.define_pair(NUMPY_SQUARED_ERROR)
+        return f"squared_error({outputs}, {t})", f"squared_error_backward({outputs}, {t})"
+
+
+NUMPY_SQUARED_ERROR = '''
+def squared_error(y, t):
+    """mean of (y - t)² over samples and outputs"""
+    return ((y - t) ** 2).mean()
+
+def squared_error_backward(y, t):
+    return 2 * (y - t) / y.size
+'''
 
 
 def accuracy_of(predictions: NDArray[np.float64], t: NDArray[np.float64]) -> float:
