@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from .model import ModelScript
-from .script import Place, indented, text_of
+from .script import IMPORT_MATH, Place, indented, text_of
 
 NOTE = (
     "Keras has no way to take gradients that is the same with all of its backends, so this program chooses one of "
@@ -51,7 +51,7 @@ class KerasScript(ModelScript):
 
         precision = experiment.training.precision
         head = self.about(f"Keras 3, PyTorch and NumPy, and computes with {precision}", [NOTE])
-        head += [f"import {module}" for module in sorted({"os", *self.modules})]
+        head += [IMPORT_MATH.strip(), "import os"]
         head += ["from pathlib import Path", "", 'os.environ["KERAS_BACKEND"] = "torch"', ""]
         head += ["import keras", "import numpy as np", "import torch"]
 
@@ -80,7 +80,7 @@ class KerasScript(ModelScript):
         ]
         lines += ["", *self.before_text(), *begin]
         if self.evaluates:
-            lines += ["", "", *self.evaluation_text(self.guarded([f"found = float({asked})"])), ""]
+            lines += ["", "", *self.evaluation_text(self.guarded([f"found = {asked}.item()"])), ""]
         lines += ["", f"for step in range({subject.steps}):", *indented(self._step(loss, every))]
         if after:
             lines += ["", *after]
@@ -99,7 +99,7 @@ class KerasScript(ModelScript):
             "x, t = x_train[rows], t_train[rows]",
             f"y = model({'x, training=True, step=step' if self.masked else 'x, training=True'})",
             f"loss = {loss}",
-            'print(step, f"{float(loss):.9g}")',
+            'print(step, f"{loss.item():.9g}")',
             "",
             "model.zero_grad()",
             *penalties,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from .script import Place, Script, Subject, indented, quoted, text_of
+from .script import IMPORT_MATH, Place, Script, Subject, indented, quoted, text_of
 
 NOTE = (
     "Every function f(x, ...) has a companion f_backward(dy, x, ...): given the gradient dy of the loss with respect "
@@ -96,7 +96,7 @@ class NumpyScript(Script):
         if experiment.training.precision != "float64":
             notes.append("It computes with float64, the experiment with float32: losses agree to about six digits.")
         lines = self.about("NumPy", notes)
-        lines += [f"import {module}" for module in sorted(self.modules)]
+        lines += [IMPORT_MATH.strip()]
         lines += ["from pathlib import Path", "", "import numpy as np", ""]
         lines += ['trace = np.load(Path(__file__).with_suffix(".trace.npz"))', "", *self.top()]
         step = ", step" if self.masked else ""

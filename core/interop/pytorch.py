@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from .model import ModelScript
-from .script import Place, Subject, indented, text_of
+from .script import IMPORT_MATH, Place, Subject, indented, text_of
 
 TENSOR = '''
 def tensor(name):
@@ -84,7 +84,7 @@ class PyTorchScript(ModelScript):
 
         precision = experiment.training.precision
         lines = self.about(f"PyTorch 2 and NumPy, and computes with {precision}")
-        lines += [f"import {module}" for module in sorted(self.modules)]
+        lines += [IMPORT_MATH.strip()]
         lines += ["from pathlib import Path", "", "import numpy as np", "import torch", "from torch import nn"]
         if self.uses_functional:
             lines += ["from torch.nn import functional as F"]

@@ -8,6 +8,7 @@ in which a person reads a program. Programs are in English, as their languages a
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import dedent, indent
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ..network import Plan
     from ..schedules import Clock
 
+IMPORT_MATH = "import math (where needed)\n"
 WIDTH = 100  # characters in a line of a program
 
 
@@ -88,7 +90,6 @@ class Script:
     def __init__(self, subject: Subject):
         self.subject = subject
         self.experiment = subject.experiment
-        self.modules: set[str] = set()
         self.constants: dict[str, tuple[str, str]] = {}
         self.definitions: list[str] = []
         self.body: list[str] = []  # the forward pass
@@ -120,10 +121,6 @@ class Script:
         """A named number at the top of the program; its name."""
         self.constants[name] = (str(value) if isinstance(value, int | str) else number(value), comment)
         return name
-
-    def use(self, module: str) -> None:
-        """The program needs this module of the standard library."""
-        self.modules.add(module)
 
     def line(self, text: str) -> None:
         """A line of the forward pass."""
@@ -352,7 +349,6 @@ class Script:
         inner = ["found = validation_loss()"]
         after: list[str] = []
         if schedule.watches:
-            self.use("math")
             before.append("best_for_rate, bad_epochs, drops = math.inf, 0, 0")
             inner += [
                 "# the schedule: lower the rate after too many epochs without improvement",
@@ -364,7 +360,6 @@ class Script:
                 "    bad_epochs, drops = 0, drops + 1",
             ]
         if stopping is not None:
-            self.use("math")
             before.append("best, waited = math.inf, 0")
             margin = f" - {number(stopping.min_delta)}" if stopping.min_delta else ""
             kept = ["    best_weights = " + self.copies("p")] if stopping.restore_best else []
@@ -436,11 +431,12 @@ def wrapped(line: str) -> list[str]:
 
 
 def text_of(lines: Sequence[str]) -> str:
-    """The program: lines not too long, one empty line at most inside of functions, one newline at the end."""
+    """The program: lines not too long, one newline at the end, and `import math` in its place where it is needed."""
     found: list[str] = []
     for line in lines:
         found += wrapped(line.rstrip())
-    return "\n".join(found).strip("\n") + "\n"
+    text = "\n".join(found)
+    return text.replace(IMPORT_MATH, "import math\n" if re.search(r"\bmath\.", text) else "").strip("\n") + "\n"
 
 
 def indented(lines: Sequence[str], by: int = 1) -> list[str]:
