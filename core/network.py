@@ -159,4 +159,5 @@ def memory(experiment: Experiment, given: Shape, cards: list[Card]) -> int:
             numbers += 2 * math.prod(card.shape) + card.layer.room(card.given)
     remembered = len(training.optimizer.slots) + (len(training.averaging.slots) if training.averaging else 0)
     parameters = sum(card.parameter_count for card in cards) * (2 + remembered)
-    return (training.batch_size * numbers + parameters) * (8 if training.precision == "float64" else 4)
+    networks = training.averaging.networks if training.averaging is not None else 1
+    return networks * (training.batch_size * numbers + parameters) * (8 if training.precision == "float64" else 4)

@@ -104,6 +104,7 @@ class Run:
 
     def _fit_to_data(self) -> None:
         """Rescale the weights whose scheme looks at the data, layer by layer, until the outputs have their spread."""
+        untouched = {t: self.parameter(t).copy() for t in self.program.tensors if not t.parameter.trained}
         for layer in self.program.layers:
             spread = next((t for t in self.program.tensors if t.path == layer.path and t.parameter.scales_output), None)
             if spread is None:
@@ -117,6 +118,8 @@ class Run:
                 if not math.isfinite(variance) or variance == 0.0 or abs(variance - 1.0) < FIT_TOLERANCE:
                     break
                 self.parameter(spread)[...] /= math.sqrt(variance)
+        for tensor, values in untouched.items():  # what was only sent forward to be measured counts for nothing
+            self.parameter(tensor)[...] = values
 
     def parameter(self, tensor: Tensor) -> NDArray[Any]:
         """The present values of a parameter, as a view into the arena."""
@@ -280,6 +283,8 @@ class Run:
     def micro(self, rows: int) -> None:
         """Compute the next rows of the coming step; after the last one the step is done."""
         self._look_around()
+        if self.finished:
+            return
         if self.row == 0:
             self._ahead = self.look()
             self._set_hyper()
@@ -406,6 +411,10 @@ class Run:
             self.seek(self.step)  # a fork begins between two steps
         same_data = experiment.data == self.experiment.data and experiment.seed == self.experiment.seed
         child = Run(experiment, self.data if same_data else None, first_step=self.step)
+        for network in self.others:
+            network.seek(self.step)
+        forked = [mine.fork(theirs.experiment) for mine, theirs in zip(self.others, child.others, strict=False)]
+        child.others = (*forked, *child.others[len(forked) :])
         mine = {t.name: t for t in self.program.tensors}
         for tensor in child.program.tensors:
             other = mine.get(tensor.name)
