@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import archive
 from .diagnostics.probes import LAYER_COLUMNS
 from .engine.layout import RUN_COLUMNS
 from .errors import InputError
@@ -294,11 +295,11 @@ def arrays(view: RecordView) -> dict[str, NDArray[Any]]:
 def npz(contents: dict[str, NDArray[Any]]) -> bytes:
     """A .npz file's bytes, the same for the same arrays."""
     memory = io.BytesIO()
-    with zipfile.ZipFile(memory, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_STORED) as packed:
         for name, array in contents.items():
             part = io.BytesIO()
             np.lib.format.write_array(part, np.asanyarray(array), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), part.getvalue())
+            packed.writestr(zipfile.ZipInfo(f"{name}.npy"), part.getvalue())
     return memory.getvalue()
 
 
@@ -354,45 +355,76 @@ def _layer_table(view: RecordView) -> bytes:
 def load(path: Path) -> RecordView:
     """Read a `record.npz` back; an InputError when it is none."""
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            content = {name: file[name] for name in file.files}
-        layers, steps = tuple(map(str, content["layers"])), content["steps"]
-        columns = len(RUN_COLUMNS) + len(layers) * len(LAYER_COLUMNS)
+        content = archive.arrays(path)
+        return _view(content)
+    except InputError as error:
+        raise error.within(str(path)) from None
+    except KeyError as error:
+        raise _no_record(_("it has no {name}").format(name=error.args[0]), path) from None
+    except (ValueError, TypeError, OverflowError) as error:
+        raise _no_record(str(error), path) from None
 
-        def block(prefix: str) -> Array:
-            lines = np.full((len(steps), columns), np.nan)
-            for index, name in enumerate(RUN_COLUMNS):
-                lines[:, index] = content[prefix + name]
-            for index, name in enumerate(LAYER_COLUMNS):
-                lines[:, len(RUN_COLUMNS) + index :: len(LAYER_COLUMNS)] = content[prefix + name]
-            return lines
 
-        stride = int(content["stride"])
-        whole = block("")
-        details = tuple(
-            Detail(int(step), np.array([content[name][i] for name in PERCENTILE_COLUMNS]))
-            for i, step in enumerate(content["detail_steps"])
-        )
-        return RecordView(
-            layers=layers,
-            kinds=tuple(map(str, content["kinds"])),
-            kept_steps=steps,
-            block=whole,
-            low=block("least.") if stride > 1 else whole,
-            high=block("greatest.") if stride > 1 else whole,
-            stride=stride,
-            validation_steps=content["validation_steps"],
-            validation_loss=content["validation_loss"],
-            validation_accuracy=content["validation_accuracy"],
-            details=details,
-            steps_per_epoch=int(content["steps_per_epoch"]),
-        )
-    except OSError as error:
-        raise InputError(_("cannot be read: {reason}").format(reason=error.strerror or error), "", str(path)) from None
-    except (KeyError, ValueError, IndexError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        reason = type(error).__name__
-        raise InputError(
-            _("is not a record of a run ({reason}); make it again with: layerscope run").format(reason=reason),
-            "",
-            str(path),
-        ) from None
+def _no_record(reason: str, path: Path) -> InputError:
+    return InputError(
+        _("is not a record of a run ({reason}); make it again with: layerscope run").format(reason=reason),
+        "",
+        str(path),
+    )
+
+
+def _view(content: dict[str, NDArray[Any]]) -> RecordView:
+    """The record in the arrays of a file; a KeyError or ValueError when they are not those of one record."""
+
+    def array(name: str, kinds: str, *shape: int) -> NDArray[Any]:
+        """The array of that name; its type must be one of `kinds`, its dimensions these (-1: any)."""
+        found = content[name]
+        fits = found.ndim == len(shape) and all(w in (-1, have) for w, have in zip(shape, found.shape, strict=True))
+        if not fits or (found.size and found.dtype.kind not in kinds):
+            raise ValueError(f"{name}: {found.dtype} {found.shape}")
+        return found
+
+    layers = tuple(map(str, array("layers", "U", -1)))
+    kinds = tuple(map(str, array("kinds", "U", len(layers))))
+    steps = array("steps", "iu", -1).astype(np.int64)
+    if (np.diff(steps) <= 0).any():
+        raise ValueError("steps")
+    columns = len(RUN_COLUMNS) + len(layers) * len(LAYER_COLUMNS)
+    # A record's own arrays hold as many numbers as this does, so a small file cannot ask for a large block.
+    wanted = len(steps) * columns
+    if wanted > sum(value.size for value in content.values()):
+        raise ValueError(f"steps {steps.shape}, layers {len(layers)}")
+
+    def block(prefix: str) -> Array:
+        lines = np.full((len(steps), columns), np.nan)
+        for index, name in enumerate(RUN_COLUMNS):
+            lines[:, index] = array(prefix + name, "fiu", len(steps))
+        for index, name in enumerate(LAYER_COLUMNS):
+            values = array(prefix + name, "fiu", len(steps), len(layers))
+            lines[:, len(RUN_COLUMNS) + index :: len(LAYER_COLUMNS)] = values
+        return lines
+
+    stride = int(array("stride", "iu"))
+    if stride < 1:
+        raise ValueError("stride")
+    whole = block("")
+    detail_steps = array("detail_steps", "iu", -1)
+    percentiles = [array(name, "f", len(detail_steps), len(layers)) for name in PERCENTILE_COLUMNS]
+    details = tuple(
+        Detail(int(step), np.array([part[i] for part in percentiles])) for i, step in enumerate(detail_steps)
+    )
+    validation_steps = array("validation_steps", "iu", -1).astype(np.int64)
+    return RecordView(
+        layers=layers,
+        kinds=kinds,
+        kept_steps=steps,
+        block=whole,
+        low=block("least.") if stride > 1 else whole,
+        high=block("greatest.") if stride > 1 else whole,
+        stride=stride,
+        validation_steps=validation_steps,
+        validation_loss=array("validation_loss", "f", len(validation_steps)),
+        validation_accuracy=array("validation_accuracy", "f", len(validation_steps)),
+        details=details,
+        steps_per_epoch=max(1, int(array("steps_per_epoch", "iu"))),
+    )

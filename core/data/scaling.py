@@ -24,6 +24,7 @@ from ..text import N_, _
 MOST_WHITENED = 4096  # features; the time grows with their third power, 4,096 take about a minute
 FLOOR = 1e-3  # variance of a direction, in units of a standardized feature's, below which it is not stretched to 1
 
+
 class Fitted(msgspec.Struct, frozen=True):
     """A scaling with the numbers that it measured: scaled = ((raw - offset) / divisor + base) @ matrix.
 

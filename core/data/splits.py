@@ -39,9 +39,7 @@ def prepare(dataset: DataSet, samples: Samples, seed: int) -> Data:
     if not (samples.gaps or np.isfinite(samples.x).all()):
         raise InputError(_("the inputs hold numbers that are not finite (NaN or infinity); remove those samples"))
     if not np.isfinite(samples.y).all():
-        raise InputError(
-            _("the values to predict are not all finite (there is NaN or infinity); remove those samples")
-        )
+        raise InputError(_("the values to predict are not all finite (there is NaN or infinity); remove those samples"))
     # Only classes can be shared out evenly. Values to predict are split by chance, as if all were of one class.
     kinds = samples.y if classes else np.zeros(len(samples.y), dtype=np.int64)
     train, validation, test = split(kinds, dataset.validation, dataset.test, seed)
@@ -134,9 +132,7 @@ def with_label_noise(
     return noisy
 
 
-def with_value_noise(
-    y: NDArray[np.float64], train: NDArray[np.int64], share: float, seed: int
-) -> NDArray[np.float64]:
+def with_value_noise(y: NDArray[np.float64], train: NDArray[np.int64], share: float, seed: int) -> NDArray[np.float64]:
     """The values of all samples, with normal noise on those of the training samples.
 
     y       (samples, targets) values to predict
