@@ -333,7 +333,7 @@ def _compare(header: Header, size: int, name: str) -> None:
 def _numbers(stream: IO[bytes], header: Header, name: str) -> NDArray[Any]:
     flat = np.empty(header.count, dtype=header.dtype)
     if header.bytes:
-        fill(memoryview(flat.view(np.uint8)).cast("B"), stream.read, name)
+        fill(flat.view(np.uint8).data, stream.read, name)
     if stream.read(1):
         raise _damaged(_("{array} is longer than it says").format(array=_called(name)))
     if flat.dtype.kind == "b" and header.count and flat.view(np.uint8).max() > 1:

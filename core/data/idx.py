@@ -150,7 +150,7 @@ def _about(file: str, place: str) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
+def _opened(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
     """The file's content, unpacked while it is read; whether it is packed is seen from its first bytes."""
     with reading(path), path.open("rb") as file:
         packed = file.read(2) == PACKED
@@ -176,7 +176,7 @@ def read_head(path: Path) -> Head:
         return head
 
 
-def _head(stream: IO[bytes]) -> Head:
+def _head(stream: IO[bytes] | gzip.GzipFile) -> Head:
     start = stream.read(4)
     if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in TYPES:
         raise InputError(_("is not a file in MNIST's format (IDX); it must begin with two zero bytes and a type"))
@@ -209,7 +209,7 @@ def read(path: Path, count: int | None = None) -> NDArray[np.generic]:
                 )
             )
         array = np.empty((used, *head.shape[1:]), dtype=head.dtype)
-        target = memoryview(array.reshape(-1).view(np.uint8)).cast("B") if size else memoryview(b"")
+        target = array.reshape(-1).view(np.uint8).data if size else memoryview(b"")
         got = 0
         while got < size:
             part = stream.read(min(CHUNK, size - got))

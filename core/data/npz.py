@@ -30,7 +30,7 @@ class Npz(DataSet, frozen=True, kw_only=True, tag="npz"):
 
     x is (samples, features), images (samples, height, width) or (samples, height, width, channels). y is (samples,):
     whole numbers, truth values or texts are classes, other numbers are values to predict; (samples, targets) are
-    several values, or classes one-hot. Two .npy files do as well: the path is that of x, and y is the path of the other.
+    several values, or classes one-hot. Two .npy files do as well: path is that of the inputs, y that of the other.
     """
 
     label: ClassVar[str] = N_("NumPy arrays")

@@ -43,25 +43,36 @@ def prepare(dataset: DataSet, samples: Samples, seed: int) -> Data:
     # Only classes can be shared out evenly. Values to predict are split by chance, as if all were of one class.
     kinds = samples.y if classes else np.zeros(len(samples.y), dtype=np.int64)
     train, validation, test = split(kinds, dataset.validation, dataset.test, seed)
-    if classes:
-        y = with_label_noise(samples.y, train, dataset.label_noise, classes, seed)
-    else:
-        y = with_value_noise(samples.y, train, dataset.label_noise, seed)
+    y: NDArray[Any] = (
+        with_label_noise(samples.y, train, dataset.label_noise, classes, seed)
+        if classes
+        else with_value_noise(samples.y, train, dataset.label_noise, seed)
+    )
     # Part by part, so that the data is not in memory three times over.
     raw = plain(samples.x[train])
     means = column_means(raw) if samples.gaps else None
     raw = filled(raw, means)
     scale = SCALINGS.get(dataset.scaling, "scaling").fit(raw)
-    parts: list[NDArray[Any]] = []
-    for rows in (train, validation, test):
-        x = scale.apply(raw if rows is train else filled(plain(samples.x[rows]), means))
+
+    def part(rows: NDArray[np.int64], x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[Any], NDArray[Any]]:
+        x = scale.apply(x)
         if not (scale.is_finite and np.isfinite(x).all()):
             raise InputError(
                 _("the inputs are too large to be scaled; divide them by a power of ten in the file"), "scaling"
             )
         labels = np.ascontiguousarray(y[rows])
-        parts += [plain(x), labels, one_hot(labels, classes) if classes else labels.copy()]
-    return Data(*parts, classes=samples.classes, scale=scale)
+        return plain(x), labels, one_hot(labels, classes) if classes else labels.copy()
+
+    def later(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        return filled(plain(samples.x[rows]), means)
+
+    return Data(
+        *part(train, raw),
+        *part(validation, later(validation)),
+        *part(test, later(test)),
+        classes=samples.classes,
+        scale=scale,
+    )
 
 
 def column_means(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,8 +1,8 @@
 """A table is a text file of rows and columns; here it is found out how it was written, and it is read.
 
 Programs write tables in many ways: separated by commas, semicolons or tabs, with a decimal point or comma, with names
-in the first row or without, in UTF-8 or as Windows used to. `look` finds that out from the beginning of the file, `read`
-reads all of it in that way, once, block by block, and keeps a list of what is wrong instead of stopping at the first.
+in the first row or without, in UTF-8 or as Windows used to. `look` finds that out from the beginning of the file;
+`read` reads all of it, block by block, and keeps a list of what is wrong instead of stopping at the first.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal, cast
 
 import msgspec
 import numpy as np
@@ -361,7 +361,7 @@ def read(
                 problems.add(error.problem, sys.maxsize)  # the last one: nothing after it was read
             if block:
                 count += len(block)
-                share = 1.0 if ended else stream.buffer.tell() / max(1, path.stat().st_size)
+                share = 1.0 if ended else cast(BinaryIO, stream.buffer).tell() / max(1, path.stat().st_size)
                 _limit_rows(count, share, width)
                 for reader, cells in zip(readers, zip(*block, strict=True), strict=True):
                     reader.add(cells, lines)
