@@ -27,7 +27,7 @@ MOST_CATEGORIES = 50  # different texts of one column that become inputs
 FEW_VALUES = 20  # as many different whole numbers are classes, where nobody says what they are
 TELLING = ("class", "label", "target", "species", "y")  # names that say which column is to be predicted
 
-_tables = Remembered(4, most_bytes=64 * 1024**2)
+_tables = Remembered(4, most_bytes=16 * 1024**2)
 _outlines = Remembered(32)
 
 

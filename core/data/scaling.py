@@ -46,10 +46,13 @@ class Fitted(msgspec.Struct, frozen=True):
         """Whether what was measured can be applied at all; infinite where the inputs are too large to measure."""
         return bool(np.isfinite(self.offset).all() and np.isfinite(self.divisor).all())
 
-    def apply(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Raw samples (n, *shape) as the network sees them."""
+    def apply(self, x: NDArray[np.float64], overwrite: bool = False) -> NDArray[np.float64]:
+        """Raw samples (n, *shape) as the network sees them.
+
+        overwrite   whether x may be used for the result, which saves its memory
+        """
         with np.errstate(over="ignore", invalid="ignore"):  # the caller looks at what is not finite
-            scaled = np.asarray(x - self.offset)
+            scaled = np.asarray(np.subtract(x, self.offset, out=x if overwrite else None))
             scaled /= self.divisor
             if self.base:
                 scaled += np.where(self.constant, 0.0, self.base)

@@ -55,7 +55,7 @@ def prepare(dataset: DataSet, samples: Samples, seed: int) -> Data:
     scale = SCALINGS.get(dataset.scaling, "scaling").fit(raw)
 
     def part(rows: NDArray[np.int64], x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[Any], NDArray[Any]]:
-        x = scale.apply(x)
+        x = scale.apply(x, overwrite=True)
         if not (scale.is_finite and np.isfinite(x).all()):
             raise InputError(
                 _("the inputs are too large to be scaled; divide them by a power of ten in the file"), "scaling"
