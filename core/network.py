@@ -90,7 +90,8 @@ def plan(experiment: Experiment, outline: Outline | None = None, folder: Path | 
         if experiment.data.validation + experiment.data.test > 0.95:
             raise InputError(_("validation and test share leave nothing to train on; lower one of them"), "validation")
     except InputError as error:
-        problems.append(("data." + error.place if error.place else "data", error.problem))
+        problem = f"{error.file}: {error.problem}" if error.file else error.problem
+        problems.append(("data." + error.place if error.place else "data", problem))
     given_shape = shape or ()
     cards: list[Card] = []
     for index, layer in enumerate(experiment.network):

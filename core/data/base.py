@@ -37,14 +37,16 @@ class Outline(msgspec.Struct, frozen=True):
 class Samples(msgspec.Struct, frozen=True):
     """What a data set holds, before scaling and splitting.
 
-    x        (samples, *shape) float64
+    x        (samples, *shape) float64, or the type of the file where that takes less memory
     y        (samples,) int64: the class of every sample; for regression (samples, targets) float64: the values
     classes  names of the classes, marked for translation where they are words; empty for regression
+    gaps     whether NaN in x stands for a missing value, to be filled with the mean over the training samples
     """
 
-    x: NDArray[np.float64]
+    x: NDArray[Any]
     y: NDArray[Any]
     classes: tuple[str, ...]
+    gaps: bool = False
 
 
 class Data(msgspec.Struct, frozen=True):
@@ -119,7 +121,10 @@ class DataSet(Kind, frozen=True, kw_only=True):
         float,
         about(
             N_("label noise"),
-            N_("Share of the training samples whose class is replaced by a random other one."),
+            N_(
+                "Share of the training samples whose class is replaced by a random other one; values to predict get "
+                "normal noise of that share of their standard deviation."
+            ),
             minimum=0.0,
             maximum=1.0,
         ),
