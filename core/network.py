@@ -90,7 +90,8 @@ def plan(experiment: Experiment, outline: Outline | None = None, folder: Path | 
         if experiment.data.validation + experiment.data.test > 0.95:
             raise InputError(_("validation and test share leave nothing to train on; lower one of them"), "validation")
     except InputError as error:
-        problems.append(("data." + error.place if error.place else "data", error.problem))
+        problem = f"{error.file}: {error.problem}" if error.file else error.problem
+        problems.append(("data." + error.place if error.place else "data", problem))
     given_shape = shape or ()
     cards: list[Card] = []
     for index, layer in enumerate(experiment.network):
@@ -153,10 +154,12 @@ def _lay_out(
 def memory(experiment: Experiment, given: Shape, cards: list[Card]) -> int:
     """Bytes that a run takes for values, parameters, the gradients of both, and what the optimizer keeps."""
     training = experiment.training
-    numbers = math.prod(given)
+    size = training.batch_size
+    numbers = size * math.prod(given)
     for card in cards:
         if card.given is not None and card.shape is not None:
-            numbers += 2 * math.prod(card.shape) + card.layer.room(card.given)
+            numbers += 2 * size * math.prod(card.shape) + card.layer.room(card.given, size)
     remembered = len(training.optimizer.slots) + (len(training.averaging.slots) if training.averaging else 0)
     parameters = sum(card.parameter_count for card in cards) * (2 + remembered)
-    return (training.batch_size * numbers + parameters) * (8 if training.precision == "float64" else 4)
+    networks = training.averaging.networks if training.averaging is not None else 1
+    return networks * (numbers + parameters) * (8 if training.precision == "float64" else 4)

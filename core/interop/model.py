@@ -29,6 +29,13 @@ class ModelScript(Script):
             self.attributes[f"{here.path}.{ours}"] = f"{here.name}.{theirs}"
         return f"self.{here.name}"
 
+    def wrap(self, here: Place, wrapper: str, **parameters: str) -> None:
+        """Put a call of `wrapper` around the part that was made last, with other names for its parameters."""
+        name, constructor = self.constructor[-1].split(" = ", 1)
+        self.constructor[-1] = f"{name} = {wrapper}({constructor})"
+        for ours, theirs in parameters.items():
+            self.attributes[f"{here.path}.{ours}"] = f"{here.name}.{theirs}"
+
     def mask(self, here: Place, x: str) -> str:
         """The dropout mask of the present step for the samples in `x`."""
         self.masked.append(here)

@@ -23,6 +23,7 @@ class NumpyScript(Script):
 
     def __init__(self, subject: Subject):
         super().__init__(subject)
+        self.stand_ins: dict[tuple[str, str], tuple[str, str]] = {}
         self.back: list[str] = []  # the way back, in the order in which it is gone
 
     # --- what kinds call
@@ -31,16 +32,26 @@ class NumpyScript(Script):
         """A layer that is a function `function(x, *settings)` with a companion for the way back.
 
         source     of both functions
-        settings   names of the layer's parameters, or any other expression
+        settings   names of the layer's parameters ("" for a bias that it does not have), or any other expression
         Returns the expression of its output.
         """
         self.define_pair(source)
-        own = {q.name: q.trained for q in here.parameters}
-        given = [f'p["{here.path}.{name}"]' if name in own else name for name in settings]
-        found = ["d", *(f'g["{here.path}.{name}"]' for name in settings if own.get(name))]
+        own = {q.name for q in here.parameters}
+        given, found = [], ["d"]
+        for name in settings:
+            value, gradient = name or "0.0", "" if name else "_"
+            if name in own:
+                value, gradient = f'p["{here.path}.{name}"]', f'g["{here.path}.{name}"]'
+            value, gradient = self.stand_ins.get((here.path, name), (value, gradient))
+            given.append(value)
+            found += [gradient] if gradient else []
         arguments = ", ".join([x, *given])
         self.go_back(f"{', '.join(found)} = {function}_backward(d, {arguments})")
         return f"{function}({arguments})"
+
+    def stand_in(self, here: Place, name: str, value: str, gradient: str) -> None:
+        """What the layer that is wrapped takes for its parameter, and where its gradient goes."""
+        self.stand_ins[here.path, name] = value, gradient
 
     def define_pair(self, source: str) -> None:
         """Functions that stand one after the other in a text."""

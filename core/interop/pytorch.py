@@ -120,11 +120,21 @@ class PyTorchScript(ModelScript):
         if any(len(shape) == 2 for shape in shapes):
             lines += ["if value.ndim == 2:  # a dense layer: (inputs, outputs) there, (outputs, inputs) here"]
             lines += ["    value = value.T"]
+        if any(len(shape) == 3 for shape in shapes):
+            lines += [
+                "if value.ndim == 3:  # layer norm of images: (height, width, channels) there, channels first here"
+            ]
+            lines += ["    value = value.permute(2, 0, 1)"]
         if any(len(shape) == 4 for shape in shapes):
             lines += [
                 "if value.ndim == 4:  # a convolution: (height, width, in, out) there, (out, in, height, width) here"
             ]
             lines += ["    value = value.permute(3, 2, 0, 1)"]
+        if any(c.layer.kind_name() == "weight_norm" for c in self.subject.plan.cards):
+            return [
+                *lines,
+                "w.copy_(value.reshape(w.shape))  # lengths of weight norm: (units,) there, (units, 1) here",
+            ]
         return [*lines, "w.copy_(value)"]
 
     def _masks(self) -> list[str]:
