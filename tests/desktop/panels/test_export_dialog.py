@@ -27,7 +27,7 @@ def grid(qtbot, still):
     made.resize(980, 520)
     made.show()
     still.show_scene(scene("normal"))
-    qtbot.waitUntil(lambda: all(panel.view.areas for panel in made.panels))
+    qtbot.waitUntil(lambda: all(panel.view.areas for panel in made.visible_panels()))
     return made
 
 

@@ -66,7 +66,16 @@ def test_hiding_gives_the_room_to_the_others(qtbot, grid):
     assert not signal.isHidden()
     grid.reset()
     assert grid.visible_panels() == first(grid)
-    assert all(action.isChecked() for action in grid.toggle_actions())
+    assert [action.isChecked() for action in grid.toggle_actions()] == [panel.at_first for panel in grid.panels]
+
+
+def test_a_panel_beyond_the_first_layout_is_one_click_in_the_menu_away(qtbot, grid, still):
+    ratios = named(grid, "update-ratio")
+    assert ratios.isHidden()
+    grid.toggle_actions()[grid.panels.index(ratios)].trigger()
+    still.show_scene(scene("normal"))
+    assert not ratios.isHidden()
+    qtbot.waitUntil(lambda: bool(ratios.view.areas))
 
 
 def test_a_double_click_on_the_title_makes_a_panel_large_and_small_again(qtbot, grid):
@@ -124,7 +133,7 @@ def test_a_damaged_arrangement_changes_nothing(grid, state):
 
 def test_an_arrangement_with_unknown_panels_is_taken_as_far_as_it_goes(grid):
     state = json.loads(grid.save_state())
-    state["hidden"] = ["no-such-panel", "signal"]
+    state["hidden"] += ["no-such-panel", "signal"]
     state["maximized"] = "no-such-panel"
     state["options"]["no-such-panel"] = {"a": 1}
     assert grid.restore_state(json.dumps(state).encode())
