@@ -92,7 +92,7 @@ class KerasScript(ModelScript):
 
     def _step(self, loss: str, every: list[str]) -> list[str]:
         penalties, total = self.penalty_text()
-        take = ["optimizer.apply([w.value.grad for w in p.values()], list(p.values()))"]
+        take = ["optimizer.apply(list(g.values()), list(p.values()))"]
         return [
             *every,
             "rows = batches[step][batches[step] >= 0]",

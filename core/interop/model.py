@@ -4,6 +4,8 @@ name.
 
 from __future__ import annotations
 
+import re
+
 from .script import Place, Script, Subject, indented
 
 
@@ -107,8 +109,8 @@ class ModelScript(Script):
         take       how it takes a step
         """
         lines: list[str] = []
-        formulas = "\n".join([*self.gradient_lines, *self.optimizer_lines])
-        if "g[name]" in formulas or "in g" in formulas or "g.values" in formulas or "in take" in "\n".join(take):
+        formulas = "\n".join([*self.gradient_lines, *self.optimizer_lines, *take])
+        if re.search(r"\bg\b", formulas):
             lines.append(f"g = {{name: {gradient} for name, w in p.items()}}")
         lines += self.gradient_lines
         rate = "rate"

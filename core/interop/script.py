@@ -167,8 +167,27 @@ class Script:
 
     def decouple(self, strength: float) -> None:
         """Weights shrink by the learning rate times this in every step, beside what the optimizer does."""
-        self.needs_weights = True
-        self.decay.append(strength)
+        if strength:
+            self.needs_weights = True
+            self.decay.append(strength)
+
+    def take_decay(self) -> float:
+        """The strength of all decoupled weight decay so far, for an optimizer that does it itself."""
+        total, self.decay = self.decoupled, []
+        return total
+
+    def norm(self, names: str) -> str:
+        """The expression of the L2 norm of the gradients of some parameters."""
+        return f"{self.package}.sqrt(sum({self.package}.sum(g[name] ** 2) for name in {names}))"
+
+    def fresh(self, name: str) -> str:
+        """A name for a function that no other function has."""
+        taken = {text.split("(")[0].removeprefix("def ") for text in self.definitions}
+        number = 2
+        found = name
+        while found in taken:
+            found, number = f"{name}_{number}", number + 1
+        return found
 
     @property
     def decoupled(self) -> float:
@@ -436,6 +455,9 @@ def text_of(lines: Sequence[str]) -> str:
     for line in lines:
         found += wrapped(line.rstrip())
     text = "\n".join(found)
+    for name in re.findall(r"^([A-Z_]+) = ", text, re.MULTILINE):
+        if len(re.findall(rf"\b{name}\b", text)) == 1:  # a number that nothing asks for
+            text = re.sub(rf"^{name} = .*\n", "", text, flags=re.MULTILINE)
     return text.replace(IMPORT_MATH, "import math\n" if re.search(r"\bmath\.", text) else "").strip("\n") + "\n"
 
 
