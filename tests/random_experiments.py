@@ -30,6 +30,7 @@ class _Draw:
 
     def __init__(self, number: int):
         self.number = number
+        self.rare = 0
         self.random = np.random.default_rng([7, number])
 
     def one_of(self, choices: Any) -> Any:
@@ -45,7 +46,8 @@ class _Draw:
 
     def init(self) -> dict[str, Any]:
         if self.chance(0.12):
-            kind = self.one_of(RARE_INITS)
+            self.rare += 1
+            kind = RARE_INITS[(self.number + self.rare) % len(RARE_INITS)]
             return {"kind": kind, **({"std": 0.2} if kind == "normal" else {})}
         return {"kind": self.one_of(INITS), "gain": round(float(self.random.uniform(0.8, 1.2)), 2)}
 
