@@ -53,7 +53,13 @@ class Export:
 
 
 def trace_path(path: Path) -> Path:
-    """Where the program at `path` looks for its trace."""
+    """Where the program at `path` looks for its trace; an InputError for a name that no program can have."""
+    if path.stem in ("numpy", "torch", "keras", "math", "os", "pathlib"):
+        raise InputError(
+            _("would be imported instead of the library of that name; give the program another name"),
+            "--out",
+            str(path),
+        )
     try:
         return path.with_suffix(".trace.npz")
     except ValueError:

@@ -71,7 +71,7 @@ class ModelScript(Script):
         """What training needs before the first step."""
         lines: list[str] = []
         if self.needs_weights:
-            lines += ["", *self.names("weights", self.regularized, "what decays: no biases, scales or shifts")]
+            lines += self.names("weights", self.regularized, "what decays: no biases, scales or shifts")
         for name in self.remembered:
             lines.append(f"{name} = {{name: {self.package}.zeros_like(w) for name, w in p.items()}}")
         lines += self.beginning

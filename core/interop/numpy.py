@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from .script import IMPORT_MATH, Place, Script, Subject, indented, quoted, text_of
+from .script import IMPORT_MATH, LOAD_TRACE, Place, Script, Subject, indented, quoted, text_of
 
 NOTE = (
     "Every function f(x, ...) has a companion f_backward(dy, x, ...): given the gradient dy of the loss with respect "
@@ -72,7 +72,9 @@ class NumpyScript(Script):
 
     def layer(self, path: str, x: str = "x", into: str = "x") -> None:
         layer, here = self.place(path)
-        self.line(f"{self.value(path)} = {layer.to_numpy(self, here, x)}")
+        expression = layer.to_numpy(self, here, x)
+        if expression != self.value(path):
+            self.line(f"{self.value(path)} = {expression}")
 
     def run_chain(self, members: Sequence[str], x: str) -> tuple[str, list[str]]:
         """Write layers one after the other; the value that comes out, and their way back."""
@@ -109,7 +111,7 @@ class NumpyScript(Script):
         lines = self.about("NumPy", notes)
         lines += [IMPORT_MATH.strip()]
         lines += ["from pathlib import Path", "", "import numpy as np", ""]
-        lines += ['trace = np.load(Path(__file__).with_suffix(".trace.npz"))', "", *self.top()]
+        lines += [*LOAD_TRACE, "", *self.top()]
         step = ", step" if self.masked else ""
         training = ", training=True" if self.evaluates and self.differs else ""
         arguments = f"x, p{', step=None' if self.masked else ''}{training}"
@@ -163,7 +165,7 @@ class NumpyScript(Script):
         lines += indented(inner)
         if after:
             lines += ["", *after]
-        return text_of(lines)
+        return text_of(lines, self.definitions)
 
     @property
     def differs(self) -> bool:

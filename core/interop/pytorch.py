@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from .model import ModelScript
-from .script import IMPORT_MATH, Place, Subject, indented, text_of
+from .script import IMPORT_MATH, LOAD_TRACE, Place, Subject, indented, text_of
 
 TENSOR = '''
 def tensor(name):
@@ -74,7 +75,7 @@ class PyTorchScript(ModelScript):
         self.update()
         self.rate_function()
         loss = experiment.loss.to_pytorch(self, "y", "t")
-        asked = experiment.loss.to_pytorch(self, "model(x_validation)", "t_validation")
+        asked = experiment.loss.to_pytorch(self, "y", "t_validation")
         begin, every, after = self.watch()
         self.define(TENSOR)
         is_image = len(subject.plan.shape) == 3
@@ -89,7 +90,7 @@ class PyTorchScript(ModelScript):
         if self.uses_functional:
             lines += ["from torch.nn import functional as F"]
         lines += ["", f"torch.set_default_dtype(torch.{precision})"]
-        lines += ['trace = np.load(Path(__file__).with_suffix(".trace.npz"))', "", *self.top(), "", ""]
+        lines += [*LOAD_TRACE, "", *self.top(), "", ""]
         lines += ["class Network(nn.Module):", "    def __init__(self):", "        super().__init__()"]
         lines += indented(self.constructor, 2)
         lines += ["", f"    def forward(self, x{self.step_argument}):", *indented(self.body, 2), "        return x"]
@@ -106,12 +107,16 @@ class PyTorchScript(ModelScript):
         lines += ["with torch.no_grad():", f"    for name, w in {self.loaded}:", *indented(turned, 2)]
         lines += ["", *self.before_text(), *begin]
         if self.evaluates:
-            ask = ["model.eval()", *self.guarded([f"found = {asked}.item()"]), "model.train()"]
+            ask = [
+                "model.eval()",
+                *self.guarded(["y = model(x_validation)", f"found = {asked}.item()"]),
+                "model.train()",
+            ]
             lines += ["", "", *self.evaluation_text(ask), ""]
         lines += ["", f"for step in range({subject.steps}):", *indented(self._step(loss, every))]
         if after:
             lines += ["", *after]
-        return text_of(lines)
+        return text_of(lines, self.definitions)
 
     def _turned(self) -> list[str]:
         """How an array of the trace gets into the parameter `w`."""
@@ -151,7 +156,8 @@ class PyTorchScript(ModelScript):
         set_rate = ["for group in optimizer.param_groups:", '    group["lr"] = rate']
         update = self.update_text("w.grad", set_rate, ["optimizer.step()"])
         # an optimizer needs no guard of its own; formulas do
-        plain = bool(self.optimizer) and not (self.gradient_lines or self.decay or self.behind_lines)
+        formulas = self.decay or self.behind_lines or re.search(r"\bg\b", "\n".join(self.gradient_lines))
+        plain = bool(self.optimizer) and not formulas
         return [
             *every,
             "rows = batches[step][batches[step] >= 0]",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..network import Plan
     from ..schedules import Clock
 
+LOAD_TRACE = ('with np.load(Path(__file__).with_suffix(".trace.npz")) as file:', "    trace = dict(file)")
 IMPORT_MATH = "import math (where needed)\n"
 WIDTH = 100  # characters in a line of a program
 
@@ -449,14 +450,20 @@ def wrapped(line: str) -> list[str]:
     return [line]
 
 
-def text_of(lines: Sequence[str]) -> str:
-    """The program: lines not too long, one newline at the end, and `import math` in its place where it is needed."""
+def text_of(lines: Sequence[str], definitions: Sequence[str]) -> str:
+    """The program: lines not too long, one newline at the end, without numbers and functions that nothing asks for, and
+    `import math` in its place where it is needed.
+    """
     found: list[str] = []
     for line in lines:
         found += wrapped(line.rstrip())
     text = "\n".join(found)
+    for definition in reversed(definitions):
+        name = re.findall(r"^(?:def|class) (\w+)", definition, re.MULTILINE)[0]
+        if len(re.findall(rf"\b{name}\b", text)) == 1:
+            text = text.replace(f"\n\n\n{definition}\n", "\n")
     for name in re.findall(r"^([A-Z_]+) = ", text, re.MULTILINE):
-        if len(re.findall(rf"\b{name}\b", text)) == 1:  # a number that nothing asks for
+        if len(re.findall(rf"\b{name}\b", text)) == 1:
             text = re.sub(rf"^{name} = .*\n", "", text, flags=re.MULTILINE)
     return text.replace(IMPORT_MATH, "import math\n" if re.search(r"\bmath\.", text) else "").strip("\n") + "\n"
 

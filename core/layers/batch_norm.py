@@ -122,12 +122,14 @@ class BatchNorm(Layer, frozen=True, kw_only=True, tag="batch_norm"):
         if not code.evaluates:
             return trained
         code.define_pair(NUMPY_EVALUATED)
-        mean, variance = f'p["{here.path}.running_mean"]', f'p["{here.path}.running_variance"]'
+        y, own = code.value(here.path), f'p["{here.path}.gamma"], p["{here.path}.beta"]'
+        kept = f'p["{here.path}.running_mean"], p["{here.path}.running_variance"]'
         code.line("if training:")
-        code.line(f"    follow({x}, {mean}, {variance}, {code.number(self.momentum)})")
-        own = f'p["{here.path}.gamma"], p["{here.path}.beta"]'
-        evaluated = f"batch_norm_evaluated({x}, {own}, {mean}, {variance}, {epsilon})"
-        return f"({trained} if training else {evaluated})"
+        code.line(f"    follow({x}, {kept}, {code.number(self.momentum)})")
+        code.line(f"    {y} = {trained}")
+        code.line("else:")
+        code.line(f"    {y} = batch_norm_evaluated({x}, {own}, {kept}, {epsilon})")
+        return y
 
 
 NUMPY = '''
@@ -168,7 +170,8 @@ class BatchNorm(layers.BatchNormalization):
             axes = tuple(range(len(x.shape) - 1))
             count = ops.size(x) // x.shape[-1]
             unbiased = ops.stop_gradient(ops.var(x, axis=axes)) * count / max(count - 1, 1)
-            self.moving_variance.assign(self.momentum * before + (1 - self.momentum) * unbiased)
+            share = 1 - self.momentum
+            self.moving_variance.assign(before + share * (unbiased - before))
         return y
 '''
 
