@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..experiment import Experiment
     from ..layers.base import Chain, Layer, Parameter, Shape
     from ..network import Plan
-    from ..schedules import Clock
+    from ..schedules.base import Clock
 
 LOAD_TRACE = ('with np.load(Path(__file__).with_suffix(".trace.npz")) as file:', "    trace = dict(file)")
 IMPORT_MATH = "import math (where needed)\n"
@@ -444,7 +444,7 @@ def wrapped(line: str) -> list[str]:
     depth = 0
     for at in range(len(line) - 1, -1, -1):
         depth += {")": 1, "(": -1}.get(line[at], 0)
-        if depth == 0:
+        if depth == 0 and at < len(line) - 2:
             margin = " " * (len(line) - len(line.lstrip()))
             return [line[: at + 1], f"{margin}    {line[at + 1 : -1]}", f"{margin})"]
     return [line]
