@@ -52,8 +52,7 @@ CONTRACT = {
     "loss": "softmax_cross_entropy binary_cross_entropy mse huber",
     "training.optimizer": "sgd momentum nesterov normalized_gradient adagrad rmsprop adam adamw nadam lion",
     "training.clipping": "global_norm divide_by_norm layer_norm value",
-    "training.schedule": "constant exponential step cosine warmup one_cycle reduce_on_plateau "
-    "range_test",
+    "training.schedule": "constant exponential step cosine warmup one_cycle reduce_on_plateau range_test",
     "training.regularizers.0": "l1 l2 decoupled max_norm",
     "training.averaging": "ema swa ensemble",
     "data": "xor circles moons spirals blobs checkerboard regression digits csv idx npz",
