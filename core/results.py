@@ -73,7 +73,7 @@ def summary(run: Run, seconds: float, stopped: str) -> dict[str, Any]:
         "validation_loss": _finite(view.validation_loss[-1]) if len(view.validation_loss) else None,
         "validation_accuracy": _finite(view.validation_accuracy[-1]) if len(view.validation_accuracy) else None,
         "parameters": run.program.plan.parameter_count,
-        "precision": run.program.precision,
+        "precision": run.experiment.training.precision,
         "threads": run.program.threads,
         "cpu": cpu_name(),
         "platform": platform.platform(),

@@ -21,6 +21,7 @@ from .checkpoints import Checkpoints
 from .data.base import Data
 from .engine import layout, random
 from .engine.executor import Machine
+from .engine.precision import FORMATS, rounded
 from .engine.program import Operation, Tensor, compile_program
 from .evaluation import Evaluation, Evaluator, averaged_parameters
 from .experiment import Experiment
@@ -101,6 +102,15 @@ class Run:
             own = {t.parameter.name: self.parameter(t) for t in self.program.tensors if t.path == card.path}
             card.layer.settle(own)
         self._fit_to_data()
+        self._round_weights()
+
+    def _round_weights(self) -> None:
+        """Where the weights themselves are numbers of 16 bits, those that are put there are rounded."""
+        training = self.experiment.training
+        if training.precision in FORMATS and not training.master_weights:
+            for tensor in self.program.tensors:
+                values = self.parameter(tensor)
+                values[...] = rounded(values, training.precision)
 
     def _fit_to_data(self) -> None:
         """Rescale the weights whose scheme looks at the data, layer by layer, until the outputs have their spread."""
@@ -420,15 +430,29 @@ class Run:
             other = mine.get(tensor.name)
             if other is not None and other.parameter.shape == tensor.parameter.shape:
                 child.parameter(tensor)[...] = self.parameter(other)
-        layout_of = [(t.name, t.at, t.parameter.shape) for t in self.program.tensors]
-        if layout_of == [(t.name, t.at, t.parameter.shape) for t in child.program.tensors] and (
-            child.program.remembered == self.program.remembered
-        ):
-            child.machine.kept[:] = self.machine.kept.astype(child.program.dtype)
+        layout_of = [(t.name, t.master, t.parameter.shape) for t in self.program.tensors]
+        if layout_of == [(t.name, t.master, t.parameter.shape) for t in child.program.tensors]:
+            self._hand_on(child)
+        child._round_weights()
         child.checkpoints.add(child.step, child.machine.kept)
         # what was changed while training stays changed
         child.record.events = [e for e in self.record.events if e[0] <= self.step and e[1] in child.program.live]
         return child
+
+    def _hand_on(self, child: Run) -> None:
+        """What the optimizer, the averaging and the loss scale remember is taken over by those that remember the same.
+
+        The parameters are laid out in the same way in both.
+        """
+        for name in ("optimizer", "averaging", "loss_scale"):
+            mine, theirs = getattr(self.experiment.training, name), getattr(child.experiment.training, name)
+            if mine is None or theirs is None or (mine.slots, mine.scalars) != (theirs.slots, theirs.scalars):
+                continue
+            blocks = [(program.slots | program.scalars) for program in (self.program, child.program)]
+            for block in (*mine.slots, *mine.scalars):
+                count = self.program.parameter_count if block in mine.slots else 1
+                here, there = blocks[0][block], blocks[1][block]
+                child.machine.arena[there : there + count] = self.machine.arena[here : here + count]
 
     # --- measuring what is not measured at every step
 
