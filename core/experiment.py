@@ -26,7 +26,7 @@ from .gradient_steps.sgd import Sgd
 from .layers.base import Layer
 from .loss_scale import LossScale
 from .losses import Loss, SoftmaxCrossEntropy
-from .schedules import ConstantSchedule, Schedule
+from .schedules.base import ConstantSchedule, Schedule
 from .stopping import EarlyStopping
 from .text import N_, _
 

@@ -28,7 +28,7 @@ from .experiment import Experiment
 from .fields import Described, describe
 from .losses import accuracy_of
 from .record import PERCENTILES, Detail, Record, RecordView
-from .schedules import Clock
+from .schedules.base import Clock
 from .stopping import Watch
 
 Array = NDArray[np.float64]
@@ -41,6 +41,7 @@ class Run:
 
     experiment   what is trained
     data         its data, when loaded already (lanes share it)
+    folder       where relative paths of data files start
     record       measure every layer at every step
     progress     called with (done, total) while kernels are compiled the first time
     """
@@ -57,6 +58,7 @@ class Run:
     ):
         self.experiment = experiment
         training = experiment.training
+        self.folder = folder
         self.data = data if data is not None else experiment.data.load(experiment.seed, folder)
         self.program = compile_program(experiment, self.data, record)
         self.machine = Machine(self.program, self.data.x_train, self._encoded(self.data.t_train), experiment, progress)
@@ -420,7 +422,7 @@ class Run:
         if self.row:
             self.seek(self.step)  # a fork begins between two steps
         same_data = experiment.data == self.experiment.data and experiment.seed == self.experiment.seed
-        child = Run(experiment, self.data if same_data else None, first_step=self.step)
+        child = Run(experiment, self.data if same_data else None, folder=self.folder, first_step=self.step)
         for network in self.others:
             network.seek(self.step)
         forked = [mine.fork(theirs.experiment) for mine, theirs in zip(self.others, child.others, strict=False)]

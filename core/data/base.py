@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..engine import random
 from ..errors import InputError
-from ..fields import Kind, about
+from ..fields import Kind, about, describe
 from ..registry import Registry
 from ..text import N_
 from .scaling import SCALINGS, Fitted
@@ -143,6 +145,19 @@ class DataSet(Kind, frozen=True, kw_only=True):
         folder   where relative paths of files start, see `load`
         """
         raise NotImplementedError
+
+    def moved(self, old: Path | None, new: Path) -> DataSet:
+        """The same data set for an experiment file that stands in the folder `new` instead of `old` (None: nowhere yet,
+        where paths start at the working folder): relative paths of its files point to where they did.
+        """
+        changed = {}
+        for field in describe(type(self)):
+            path = getattr(self, field.name)
+            if field.files and path and not Path(path).expanduser().is_absolute():
+                here = os.path.abspath(Path(old or ".") / path)
+                with contextlib.suppress(ValueError):  # another drive: the path stays
+                    changed[field.name] = Path(os.path.relpath(here, os.path.abspath(new))).as_posix()
+        return msgspec.structs.replace(self, **changed) if changed else self
 
     def load(self, seed: int, folder: Path | None = None) -> Data:
         """The samples, with label noise, split and scaled; the same seed gives the same bits.

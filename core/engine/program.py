@@ -27,10 +27,10 @@ from ..experiment import Experiment
 from ..gradient_steps.base import STAGES, chain
 from ..layers.base import Chain, Layer, Parameter, Shape
 from ..network import Plan, plan
-from ..schedules import scheduled_rate
+from ..schedules.base import scheduled_rate
 from . import layout, precision, random
 from .kernel import Precision
-from .steps import add_share, draw_minibatch, next_block
+from .steps import add_share, begin_penalty, draw_minibatch, next_block
 
 ALIGNMENT = 16  # elements; starts of arrays fall on whole vectors of the processor
 
@@ -152,7 +152,8 @@ class Program:
     @property
     def threads(self) -> int:
         """Threads for matrix products: one, unless a product is so large that a second one pays."""
-        largest = max((self.batch_size * t.parameter.count for t in self.tensors), default=0)
+        cards = [card for card in self.plan.cards if card.given is not None]
+        largest = max((c.layer.largest_product(c.given or (), self.batch_size) for c in cards), default=0)
         return min(os.cpu_count() or 1, 4) if largest >= THREADS_FROM else 1
 
     @property
@@ -205,6 +206,7 @@ class Builder:
         self._size = 0
         self._constants: list[float] = []
         self._live: dict[str, int] = {}
+        self._shared: dict[str, int] = {}
         self._forward: list[Group] = []
         self._backward: list[Group] = []
         self._update: list[Group] = []
@@ -278,6 +280,12 @@ class Builder:
         """Room in `hyper` for numbers that stand one after the other; where the first is."""
         return [self.constant(value) for value in values][0]  # noqa: RUF015 (all of them must be made)
 
+    def shared(self, name: str, count: int = 1) -> int:
+        """Room in `hyper` for numbers that one operation leaves for others; `name` says which, in the whole program."""
+        if name not in self._shared:
+            self._shared[name] = self.constants(*[0.0] * count)
+        return self._shared[name]
+
     def live(self, path: str, value: float) -> int:
         """Room in `hyper` for a setting that may change while training; `path` is its place in the experiment."""
         if path not in self._live:
@@ -343,6 +351,8 @@ class Builder:
                 rows.append(self._rounding(wire.gradient, wire, precision.GRADIENT))
             self._producers[wire.at].rows[:0] = rows
         self._asked.append((place, wire))
+        group = self._open[1]
+        group.place, group.shape, group.symbol = place, wire.shape, "∂L/∂x"
         return place
 
     # --- numbers of 16 bits
@@ -409,12 +419,14 @@ class Builder:
         forward.place, forward.shape, forward.symbol = y.at, y.shape, "a"
         if card.layer.inside(card.given):
             backward.place, backward.shape, backward.symbol = y.gradient, y.shape, "∂L/∂a"
-        elif x.gradient >= 0:
-            backward.place, backward.shape, backward.symbol = x.gradient, x.shape, "∂L/∂x"
+        elif backward.place >= 0:
+            pass  # `gradient_of` has said where its share of the input's gradient is
         elif weight is not None:
             backward.place, backward.shape, backward.symbol = weight.gradient, weight.parameter.shape, "∂L/∂W"
             backward.per_sample = False
-        if backward.symbol and self.scale is not None:
+        else:
+            backward.place, backward.shape, backward.symbol = y.gradient, y.shape, "∂L/∂a"
+        if self.scale is not None:
             backward.symbol = f"S {backward.symbol}"
         column = len(self.run_columns) + len(self.layers) * len(self.layer_columns)
         if self.format is not None:
@@ -588,15 +600,16 @@ def _emit_update(build: Builder) -> None:
     averaging = Group("optimizer", "update", symbol="W", label="averaging", **whole)
     overflowed = _emit_unscaling(build, whole) if build.scale is not None else -1
     build.begin_update(Group("optimizer", "update", symbol="∂L/∂W", **whole))
-    before = [link for link in build.links if STAGES.index(link.step.stage) < STAGES.index("optimizer")]
+    optimizer = STAGES.index("optimizer")
+    before = [link for link in build.links if STAGES.index(link.step.stage) < optimizer]
     behind = build.links[len(before) :]
-    clipped = any(link.step.stage == "clipping" for link in before)
-    if record or clipped:
-        build.measure_gradient_norm("norm.gradient", per_layer=record)
     first = len(probes.ACTIVATION_COLUMNS) + len(probes.GRADIENT_COLUMNS) + 1
     columns = {layer.path: layer.first_column + first for layer in build.layers}
+    name, known = "norm.gradient", False  # what the norm at hand is called, and whether it is at hand
     if overflowed >= 0:
         if record:
+            build.measure_gradient_norm(name, per_layer=True)
+            known = True
             build.update(probes.report_norm, build.norm, layout.GRADIENT_NORM)
             for tensor in build.trained:
                 if tensor.parameter.weight:
@@ -604,20 +617,27 @@ def _emit_update(build: Builder) -> None:
                     build.update(scaling.report_still_weight, *row)
         # Averages go on in a skipped step, with the weights as they are: the end of an epoch may be one.
         build.update(scaling.skip_update, overflowed, build.column("skipped"), averaging)
-    passed = False
-    for link in before:
-        build.begin_update(Group("optimizer", "update", symbol="∂L/∂W", label=link.step.kind_name(), **whole))
-        if link.step.stage == "clipping":
+    build.update(begin_penalty)
+    clips = next((link for link in before if link.step.stage == "clipping"), behind[0])
+    for link in (*before, behind[0]):
+        if not known and (record or link.step.uses_norm):
+            build.measure_gradient_norm(name, per_layer=record and name == "norm.gradient")
+        known = known or record or link.step.uses_norm
+        if known and link is clips:
             build.update(probes.report_norm, build.norm, layout.GRADIENT_NORM)
-            passed = True
+        if link is behind[0]:
+            break
+        build.begin_update(Group("optimizer", "update", symbol="∂L/∂W", label=link.step.kind_name(), **whole))
         link.step.begin(build, link.place)
         for tensor in build.trained:
             link.step.emit(build, tensor, link.place)
-        if record or clipped:
-            build.measure_gradient_norm(f"norm.{link.name}")
-    if record or clipped:
-        if not passed:
-            build.update(probes.report_norm, build.norm, layout.GRADIENT_NORM)
+        name, known = f"norm.{link.name}", link.step.knows_norm
+        if known:
+            build.update(probes.report_norm, build.norm, build.column(name))
+        elif record:
+            build.measure_gradient_norm(name)
+            known = True
+    if known:
         build.update(probes.report_norm, build.norm, layout.CLIPPED_GRADIENT_NORM)
     build.update(scheduled_rate, build.rate)
     for link in behind:

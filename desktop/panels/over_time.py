@@ -10,6 +10,7 @@ from .base import PANELS, Panel
 class OverTimePanel(Panel):
     name = "over-time"
     time_plots = True
+    at_first = True
 
     def offered(self, field: Field) -> list[str]:
         """Quantities that no lane has recorded are left out, but for the one that is chosen."""

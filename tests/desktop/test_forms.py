@@ -20,7 +20,7 @@ from layerscope.core.initializers import Initializer
 from layerscope.core.layers.base import Layer
 from layerscope.core.losses import Loss
 from layerscope.core.registry import Registry
-from layerscope.core.schedules import Schedule
+from layerscope.core.schedules.base import Schedule
 from layerscope.desktop.forms import Choice, FieldRow, Form, KindForm, ListForm, ListsForm, StructForm, is_shown
 from layerscope.desktop.fresh import changed_kind, fresh
 from layerscope.desktop.number_box import NumberBox, number_text, parse_number, stepped
