@@ -432,9 +432,7 @@ def _check(options: argparse.Namespace) -> int:
         )
     )
     console.print(
-        _(
-            "W as drawn, n inputs of a unit; expected at the start, rms of outputs and norm of ∂L/∂output, last layer = 1"
-        )
+        _("W as drawn, n inputs a unit; expected before training: rms of outputs, norm of the gradient (last layer: 1)")
     )
     with _Progress(N_("checking gradients")):
         checked = check_gradients(experiment, data)
