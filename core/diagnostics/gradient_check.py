@@ -52,6 +52,7 @@ def check_gradients(experiment: Experiment, data: Data | None = None, most: int 
         experiment.training,
         precision="float64",
         batch_size=min(experiment.training.batch_size, SAMPLES),
+        loss_scale=None,
         averaging=None,
         early_stopping=None,
     )

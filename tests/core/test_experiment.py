@@ -56,6 +56,7 @@ CONTRACT = {
     "training.schedule": "constant exponential step cosine warmup one_cycle reduce_on_plateau range_test",
     "training.regularizers.0": "l1 l2 decoupled max_norm",
     "training.averaging": "ema swa ensemble",
+    "training.loss_scale": "static dynamic",
     "data": "xor circles moons spirals blobs checkerboard regression digits csv idx npz",
 }
 
