@@ -172,6 +172,60 @@ def test_check_shows_shapes_theory_and_the_gradient_check(file, capsys):
     assert "passed" in out
 
 
+def test_check_shows_nested_layers_what_was_drawn_and_where_theory_is_silent(tmp_path, capsys):
+    inner = [{"kind": "conv2d", "filters": 3, "padding": "same"}, {"kind": "batch_norm"}, act("tanh")]
+    plain = {
+        "format": "layerscope-experiment",
+        "version": 1,
+        "network": [
+            {"kind": "weight_norm", "layer": {"kind": "conv2d", "filters": 3, "init": {"kind": "lsuv"}}},
+            {"kind": "residual", "body": [{"kind": "inception", "branches": [inner]}]},
+            {"kind": "dropout", "rate": 0.2},
+            {"kind": "max_pool"},
+            {"kind": "residual", "body": [act("tanh")]},
+            dense(8, "constant"),
+            dense(10),
+        ],
+    }
+    path = tmp_path / "nested.json"
+    path.write_text(json.dumps(plain))
+    assert cli.main(["check", str(path)]) == 0
+    out = capsys.readouterr().out
+    lines = [line.split() for line in out.splitlines() if line.startswith("  ")]
+    rows = {words[0]: words for words in lines if words and words[0][0].isdigit()}
+    assert list(rows) == [
+        "0", "1", "1.body.0", "1.body.0.branches.0.0", "1.body.0.branches.0.1", "1.body.0.branches.0.2",
+        "2", "3", "4", "4.body.0", "5", "6",
+    ]  # fmt: skip
+    assert "      1.body.0.branches.0.0 " in out  # indented by how deep it stands
+    assert rows["1.body.0.branches.0.0"][-6:-4] == ["6×6×3", "84"]
+    # the weights as they are drawn: std sqrt(2 / (n + m)), n Var = 2 n / (n + m)
+    assert float(rows["6"][-4]) == pytest.approx(np.sqrt(2 / 18), rel=0.25)
+    assert float(rows["6"][-3]) == pytest.approx(2 * 8 / 18, rel=0.5)
+    assert rows["5"][-4:-2] == ["0", "0"]
+    assert rows["2"][-4:-2] == ["–", "–"]
+    assert float(rows["0"][-2]) == pytest.approx(1.0, abs=0.01)  # LSUV
+    for path in ("3", "4", "4.body.0", "5", "6"):  # from the pooling on
+        assert rows[path][-2] == "–"
+    assert "passed" in out
+
+
+def test_check_of_values_to_predict(tmp_path, capsys):
+    plain = {
+        "format": "layerscope-experiment",
+        "version": 1,
+        "data": {"kind": "regression"},
+        "network": [dense(6), act("tanh"), dense(1)],
+        "loss": {"kind": "huber"},
+    }
+    path = tmp_path / "values.json"
+    path.write_text(json.dumps(plain))
+    assert cli.main(["check", str(path)]) == 0
+    assert "1 value to predict" in capsys.readouterr().out
+    assert cli.main(["check", str(path), "--set", "loss=softmax_cross_entropy"]) == 2
+    assert "choose Mean squared error or Huber" in capsys.readouterr().err
+
+
 def test_check_passes_where_gradients_have_vanished(tmp_path, capsys):
     from layerscope.core.lessons import LESSONS
 
