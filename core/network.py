@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from .data.base import Outline
+from .engine.precision import FORMATS
 from .errors import InputError
 from .experiment import Experiment
 from .layers.base import Layer, Parameter, Shape
@@ -184,6 +185,7 @@ def memory(experiment: Experiment, given: Shape, cards: list[Card]) -> int:
         if card.given is not None and card.shape is not None:
             numbers += 2 * size * math.prod(card.shape) + card.layer.room(card.given, size)
     remembered = len(training.optimizer.slots) + (len(training.averaging.slots) if training.averaging else 0)
-    parameters = sum(card.parameter_count for card in cards) * (2 + remembered)
+    copies = training.precision in FORMATS and training.master_weights
+    parameters = sum(card.parameter_count for card in cards) * (2 + remembered + copies)
     networks = training.averaging.networks if training.averaging is not None else 1
     return networks * (numbers + parameters) * (8 if training.precision == "float64" else 4)

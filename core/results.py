@@ -91,7 +91,7 @@ def summary(run: Run, seconds: float, stopped: str) -> dict[str, Any]:
         "validation_loss": _finite(validation[0]),
         "validation_accuracy": _finite(validation[1]),
         "parameters": run.program.plan.parameter_count,
-        "precision": run.program.precision,
+        "precision": run.experiment.training.precision,
         "threads": run.program.threads,
         "cpu": cpu_name(),
         "platform": platform.platform(),

@@ -21,6 +21,7 @@ from .checkpoints import Checkpoints
 from .data.base import Data
 from .engine import layout, random
 from .engine.executor import Machine
+from .engine.precision import FORMATS, rounded
 from .engine.program import Operation, Tensor, compile_program
 from .evaluation import Evaluation, Evaluator, averaged_parameters
 from .experiment import Experiment
@@ -104,6 +105,15 @@ class Run:
             own = {t.parameter.name: self.parameter(t) for t in self.program.tensors if t.path == card.path}
             card.layer.settle(own)
         self._fit_to_data()
+        self._round_weights()
+
+    def _round_weights(self) -> None:
+        """Where the weights themselves are numbers of 16 bits, those that are put there are rounded."""
+        training = self.experiment.training
+        if training.precision in FORMATS and not training.master_weights:
+            for tensor in self.program.tensors:
+                values = self.parameter(tensor)
+                values[...] = rounded(values, training.precision)
 
     def _fit_to_data(self) -> None:
         """Rescale the weights whose scheme looks at the data, layer by layer, until the outputs have their spread."""
@@ -434,9 +444,10 @@ class Run:
             other = mine.get(tensor.name)
             if other is not None and other.parameter.shape == tensor.parameter.shape:
                 child.parameter(tensor)[...] = self.parameter(other)
-        layout_of = [(t.name, t.at, t.parameter.shape) for t in self.program.tensors]
-        if layout_of == [(t.name, t.at, t.parameter.shape) for t in child.program.tensors]:
+        layout_of = [(t.name, t.master, t.parameter.shape) for t in self.program.tensors]
+        if layout_of == [(t.name, t.master, t.parameter.shape) for t in child.program.tensors]:
             self._hand_on(child)
+        child._round_weights()
         child.checkpoints.add(child.step, child.machine.kept)
         if experiment.training.schedule == self.experiment.training.schedule:
             child._before = tuple(fed for fed in self._fed if fed[0] <= self.step)
@@ -450,16 +461,19 @@ class Run:
         return child
 
     def _hand_on(self, child: Run) -> None:
-        """Give another run of the same parameters what this one remembers beside them."""
-        kept, given = self.machine.kept, child.machine.kept
-        if child.program.remembered == self.program.remembered:
-            given[:] = kept.astype(child.program.dtype)
-            return
-        for name in child.program.slots.keys() & self.program.slots.keys():
-            mine, theirs, count = self.program.slots[name], child.program.slots[name], self.program.parameter_count
-            given[theirs : theirs + count] = kept[mine : mine + count]
-        for name in child.program.scalars.keys() & self.program.scalars.keys():
-            given[child.program.scalars[name]] = kept[self.program.scalars[name]]
+        """What the optimizer, the averaging and the loss scale remember is taken over by those that remember the same.
+
+        The parameters are laid out in the same way in both.
+        """
+        for name in ("optimizer", "averaging", "loss_scale"):
+            mine, theirs = getattr(self.experiment.training, name), getattr(child.experiment.training, name)
+            if mine is None or theirs is None or (mine.slots, mine.scalars) != (theirs.slots, theirs.scalars):
+                continue
+            blocks = [(program.slots | program.scalars) for program in (self.program, child.program)]
+            for block in (*mine.slots, *mine.scalars):
+                count = self.program.parameter_count if block in mine.slots else 1
+                here, there = blocks[0][block], blocks[1][block]
+                child.machine.arena[there : there + count] = self.machine.arena[here : here + count]
 
     # --- measuring what is not measured at every step
 
