@@ -96,7 +96,8 @@ def _steepest(losses: Array, smooth: Array) -> int | None:
     sums = np.concatenate([[0.0], np.cumsum(losses)])
     at = np.arange(reach, len(losses) - reach + 1)
     before, behind = (sums[at] - sums[at - reach]) / reach, (sums[at + reach] - sums[at]) / reach
-    if before[0] - behind.min() < LEAST_FALL * abs(before[0]):
+    noise = float(np.std(np.diff(losses))) / math.sqrt(2.0 * reach)  # of a mean of `reach` minibatches
+    if before[0] - behind.min() < max(LEAST_FALL * abs(before[0]), 4.0 * noise):
         return None
     return int(at[np.argmin(behind - before)])
 

@@ -46,9 +46,7 @@ def test_the_whole_plan_is_drawn_before_the_first_step():
     steps = 4 * 23
     assert (whole.x[0], whole.x[-1]) == (0, steps - 1)
     np.testing.assert_allclose(whole.y, 0.05 * (1 + np.cos(np.pi * whole.x / steps)), atol=1e-15)
-    assert "It goes from 0.1 to 2.9e-5." in said("schedule", trained(0, {"schedule": {"kind": "cosine"}})).replace(
-        "2.92e-5", "2.9e-5"
-    )
+    assert "It goes from 0.1 to 2.91e-5." in said("schedule", trained(0, {"schedule": {"kind": "cosine"}}))
 
 
 def test_what_was_planned_is_what_was_done():
@@ -98,7 +96,7 @@ def test_the_schedule_of_a_plateau_shows_its_drops():
 
 def test_smoothing_is_a_mean_that_is_corrected_for_its_start():
     values = np.array([4.0, 2.0, 6.0])
-    np.testing.assert_allclose(smoothed(values, 0.5), [4.0, (0.5 * 2 + 2.0) / 1.5 - 1 / 3, (0.5 + 0.5 + 3.0) / 0.875])
+    np.testing.assert_allclose(smoothed(values, 0.5), [4.0, 2.0 / 0.75, 4.0 / 0.875])
     np.testing.assert_array_equal(smoothed(values, 0.0), values)
     assert np.isnan(smoothed(np.array([1.0, np.nan, 1.0]), 0.9)[1:]).all()
 
