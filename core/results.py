@@ -87,6 +87,7 @@ def summary(run: Run, seconds: float, stopped: str) -> dict[str, Any]:
         "stopped": stopped,
         "weights_step": run.step,
         "best_step": run.best_step,
+        "stopped_step": run.stopped_step,
         "loss": _finite(view.at("loss", run.step - 1)) if run.step > run.first_step else None,
         "validation_loss": _finite(validation[0]),
         "validation_accuracy": _finite(validation[1]),

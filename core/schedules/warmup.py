@@ -51,6 +51,10 @@ class Warmup(Schedule, frozen=True, kw_only=True, tag="warmup"):
     def least_change(self) -> float:
         return self.then.least_change
 
+    @property
+    def uses_length(self) -> bool:
+        return self.then.uses_length
+
     def rates(self, steps: NDArray[np.int64], base: float, clock: Clock) -> NDArray[np.float64]:
         drops = tuple(drop - self.steps for drop in clock.drops)
         rest = Clock(clock.steps_per_epoch, max(clock.steps - self.steps, 0), drops)
