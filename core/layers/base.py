@@ -18,9 +18,22 @@ from ..text import N_, _
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
+    from ..interop.keras import KerasScript
+    from ..interop.numpy import NumpyScript
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Place
     from ..theory.mean_field import Signal
 
 Shape = tuple[int, ...]
+
+# what exported NumPy programs of convolutions and pooling layers call
+NUMPY_WINDOWS = '''
+def windows(x, size, stride, padding):
+    """Every window of images with zeros around them: (samples, rows, columns, height, width, channels)"""
+    x = np.pad(x, ((0, 0), *padding, (0, 0)))
+    found = np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(1, 2))
+    return found[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)
+'''
 
 
 class Parameter(msgspec.Struct, frozen=True):
@@ -144,6 +157,18 @@ class Layer(Kind, frozen=True, kw_only=True):
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
         """What mean-field theory expects of a signal on its way through this layer at initialization."""
+        raise NotImplementedError
+
+    def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
+        """The expression of the layer's output for the variable `x`, in an exported PyTorch program."""
+        raise NotImplementedError
+
+    def to_keras(self, code: KerasScript, here: Place, x: str) -> str:
+        """The same in Keras."""
+        raise NotImplementedError
+
+    def to_numpy(self, code: NumpyScript, here: Place, x: str) -> str:
+        """The same in NumPy; the way back is told to `code.go_back`, most simply by `code.call`."""
         raise NotImplementedError
 
 
