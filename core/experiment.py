@@ -220,7 +220,18 @@ def _refuse_repeated_keys(text: bytes) -> None:
 
 def to_json(experiment: Experiment) -> bytes:
     """The file's bytes: complete, readable, the same for equal experiments."""
-    return msgspec.json.format(msgspec.json.encode(experiment), indent=2) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(_written(experiment)), indent=2) + b"\n"
+
+
+def _written(experiment: Experiment) -> Any:
+    """Plain values as files hold them: of being muted, only muted layers speak."""
+
+    def look(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: look(v) for k, v in value.items() if not (k == "muted" and v is False)}
+        return [look(v) for v in value] if isinstance(value, list | tuple) else value
+
+    return look(msgspec.to_builtins(experiment))
 
 
 def load(path: str | Path) -> Experiment:
@@ -239,7 +250,7 @@ def load(path: str | Path) -> Experiment:
 
 def identity(experiment: Experiment) -> str:
     """A hash of everything that decides the run (the name does not), 12 hexadecimal digits."""
-    plain = msgspec.to_builtins(experiment)
+    plain = _written(experiment)
     plain.pop("name")
     return hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest()[:12]
 

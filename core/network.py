@@ -10,7 +10,7 @@ import msgspec
 from .data.base import Outline
 from .errors import InputError
 from .experiment import Experiment
-from .layers.base import Layer, Parameter, Shape
+from .layers.base import Layer, Parameter, Shape, working
 from .text import _
 
 
@@ -40,6 +40,7 @@ class Plan(msgspec.Struct, frozen=True):
     """A network laid out: a card for every layer, and whether it can be trained.
 
     The cards are in data order: the layers inside of a block stand before the block, whose output comes after theirs.
+    A muted layer has no card.
 
     outline    of the data
     problems   (place in the experiment, sentence) for everything that must be mended first
@@ -93,10 +94,13 @@ def plan(experiment: Experiment, outline: Outline | None = None, folder: Path | 
         problems.append(("data." + error.place if error.place else "data", error.problem))
     given_shape = shape or ()
     cards: list[Card] = []
-    for index, layer in enumerate(experiment.network):
+    for index, layer in working(experiment.network):
         shape = _lay_out(str(index), layer, shape, cards, problems)
     if not cards:
-        problems.append(("network", _("the network has no layers yet; add a dense layer with + to begin")))
+        sentence = _("the network has no layers yet; add a dense layer with + to begin")
+        if experiment.network:
+            sentence = _("all layers are muted, so there is nothing to train; switch a dense layer on again")
+        problems.append(("network", sentence))
     elif shape is not None and outline is not None:
         try:
             experiment.loss.check(shape, outline)

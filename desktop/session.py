@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtGui import QUndoStack
 
+from layerscope.core import editing
 from layerscope.core.data.digits import Digits
 from layerscope.core.engine.program import Operation
 from layerscope.core.errors import InputError
@@ -196,34 +197,60 @@ class Session(QObject):
         changed = with_value(self.lanes[index].experiment, path, value)
         self.edit(changed, text or _("change {setting}").format(setting=path.rsplit(".", 1)[-1]), index, merge)
 
-    def _with_network(self, lane: int | None, text: str, change: Any) -> None:
-        index = self.selected_lane if lane is None else lane
-        experiment = self.lanes[index].experiment
-        network = list(experiment.network)
-        change(network)
-        self.edit(msgspec.structs.replace(experiment, network=tuple(network)), text, index)
+    # A layer is called by its path ("2", "2.body.1") or, in the network itself, by its number. A list of layers is
+    # called by its place ("network", "network.2.body"); these four raise InputError when it cannot be so.
 
-    def add_layer(self, index: int, layer: Any, lane: int | None = None) -> None:
-        """Put a layer before the one at `index`."""
-        self._with_network(lane, _("add {layer}").format(layer=layer.title()), lambda n: n.insert(index, layer))
+    def add_layer(self, index: int, layer: Any, lane: int | None = None, place: str = "network") -> None:
+        """Put a layer before number `index` of a list."""
+        changed = editing.inserted(self._experiment(lane), place, index, layer)
+        self.edit(changed, _("add {layer}").format(layer=layer.title()), lane)
 
-    def delete_layer(self, index: int, lane: int | None = None) -> None:
+    def delete_layer(self, path: int | str, lane: int | None = None) -> None:
         """Take a layer out."""
-        self._with_network(lane, _("delete {layer}").format(layer=self._title(index, lane)), lambda n: n.pop(index))
+        text = _("delete {layer}").format(layer=self._title(path, lane))
+        self.edit(editing.deleted(self._experiment(lane), str(path)), text, lane)
 
-    def duplicate_layer(self, index: int, lane: int | None = None) -> None:
+    def duplicate_layer(self, path: int | str, lane: int | None = None) -> None:
         """Put a copy of a layer after it."""
-        text = _("duplicate {layer}").format(layer=self._title(index, lane))
-        self._with_network(lane, text, lambda n: n.insert(index + 1, n[index]))
+        text = _("duplicate {layer}").format(layer=self._title(path, lane))
+        self.edit(editing.duplicated(self._experiment(lane), str(path)), text, lane)
 
-    def move_layer(self, index: int, to: int, lane: int | None = None) -> None:
-        """Take a layer to another place; the others close the gap."""
-        text = _("move {layer}").format(layer=self._title(index, lane))
-        self._with_network(lane, text, lambda n: n.insert(to, n.pop(index)))
+    def move_layer(self, path: int | str, to: int, lane: int | None = None, place: str | None = None) -> str:
+        """Take a layer to another place; its path there. The others close the gap.
 
-    def _title(self, index: int, lane: int | None) -> str:
-        network = self.lanes[self.selected_lane if lane is None else lane].experiment.network
-        return network[index].title()
+        to      its number among those of its own list; with `place`, the gap of that list, as before the move
+        """
+        experiment, path = self._experiment(lane), str(path)
+        own, index = editing.split(path)
+        gap = to if place is not None else to + 1 if to > index else to
+        text = _("move {layer}").format(layer=self._title(path, lane))
+        changed, there = editing.moved(experiment, path, place or own, gap)
+        self.edit(changed, text, lane)
+        return there
+
+    def mute_layer(self, path: int | str, muted: bool, lane: int | None = None) -> None:
+        """Switch a layer off, or on again; all others keep their places and draws."""
+        text = _("switch {layer} off") if muted else _("switch {layer} on")
+        changed = editing.muted(self._experiment(lane), str(path), muted)
+        self.edit(changed, text.format(layer=self._title(path, lane)), lane)
+
+    def add_branch(self, place: str, lane: int | None = None) -> None:
+        """One more branch in a block: `place` is that of its branches, "network.3.branches"."""
+        self.edit(editing.with_part(self._experiment(lane), place), _("add branch"), lane)
+
+    def delete_branch(self, place: str, lane: int | None = None) -> None:
+        """Take a branch out of a block: "network.3.branches.1"."""
+        self.edit(editing.without_part(self._experiment(lane), place), _("delete branch"), lane)
+
+    def try_in_lane(self, path: str, value: Any, lane: int | None = None) -> None:
+        """A new lane, a copy of this one with one setting changed; raises InputError when it is not allowed."""
+        self.add_lane(with_value(self._experiment(lane), path, value))
+
+    def _experiment(self, lane: int | None) -> Experiment:
+        return self.lanes[self.selected_lane if lane is None else lane].experiment
+
+    def _title(self, path: int | str, lane: int | None) -> str:
+        return editing.layer_at(self._experiment(lane), str(path)).title()
 
     def add_lane(self, experiment: Experiment | None = None) -> None:
         """A new lane: a copy of the selected one, or the given experiment. It trains from the start to `position`."""

@@ -24,7 +24,7 @@ from ..data.base import Data
 from ..diagnostics import probes
 from ..experiment import Experiment
 from ..gradient_steps.base import STAGES, chain
-from ..layers.base import Chain, Parameter, Shape
+from ..layers.base import Chain, Parameter, Shape, working
 from ..network import Plan, plan
 from ..schedules import scheduled_rate
 from . import layout, random
@@ -427,7 +427,7 @@ def compile_program(
     first.rows.append((begin, (inputs.at, build.targets.at, inputs.width, targets)))
 
     x = inputs
-    for index in range(len(experiment.network)):
+    for index, _layer in working(experiment.network):
         x = build.layer(str(index), x)
     build.begin_loss(x)
     experiment.loss.emit(build, x)

@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..fields import about
 from ..initializers import HeNormal
 from ..text import N_, _
-from .base import Chain, Layer, Shape, chain_shape
+from .base import Chain, Group, Layer, Shape, chain_shape
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
@@ -29,6 +29,8 @@ class Residual(Layer, frozen=True, kw_only=True, tag="residual"):
     formula: ClassVar[str] = "y = S(x) + α F(x)"
     source: ClassVar[str] = "He et al. 2015 (arXiv 1512.03385), eq. 1 and 2; α: De & Smith 2020 (arXiv 2002.10444)"
     main_fields: ClassVar[tuple[str, ...]] = ("shortcut", "scale")
+    group: ClassVar[Group] = "block"
+    joined: ClassVar[str] = "+"
 
     body: Annotated[
         tuple[Layer, ...], about(N_("body"), N_("The layers that the shortcut goes around."), length=(0, 100))
@@ -47,6 +49,9 @@ class Residual(Layer, frozen=True, kw_only=True, tag="residual"):
 
     def title(self) -> str:
         return _(self.label)
+
+    def passes_by(self) -> bool:
+        return self.shortcut == "identity"
 
     def inside(self, given: Shape | None) -> tuple[Chain, ...]:
         body = Chain("body", self.body)
