@@ -103,6 +103,8 @@ def _measure_statistics(run: Run, parameters: NDArray[Any]) -> None:
     program = run.scout.program
     machine = run.scout
     machine.arena[: len(parameters)] = parameters
+    for path, place in run.program.live.items():
+        machine.hyper[program.live[path]] = run.machine.hyper[place]
     shares = [
         place for path, place in program.live.items() if path.startswith("network.") and path.endswith(".momentum")
     ]

@@ -41,6 +41,7 @@ def about(
     scale: Literal["linear", "log"] = "linear",
     live: bool = False,
     length: tuple[int, int] | None = None,
+    files: tuple[str, ...] = (),
 ) -> msgspec.Meta:
     """Declare a field. Texts are marked with `N_` by the caller.
 
@@ -51,8 +52,9 @@ def about(
     scale             how a slider should move
     live              may change while training without starting over
     length            least and greatest number of items or characters
+    files             the text is the path of a file, usually of such a name ("*.csv"): a form helps to choose one
     """
-    extra = {"unit": unit, "choices": choices, "shown_when": shown_when, "scale": scale, "live": live}
+    extra = {"unit": unit, "choices": choices, "shown_when": shown_when, "scale": scale, "live": live, "files": files}
     # msgspec's types allow only some combinations of limits
     limits: dict[str, Any] = {
         "ge": minimum,
@@ -125,6 +127,7 @@ class Field(msgspec.Struct, frozen=True):
     shown_when: Any = None
     scale: str = "linear"
     live: bool = False
+    files: tuple[str, ...] = ()
 
     def choice_names(self) -> list[str]:
         names: list[str] = self.choices.names() if self.choices is not None else list(self.options)
@@ -222,6 +225,7 @@ def _describe(struct: type[Any]) -> tuple[Field, ...]:
                 shown_when=extra.get("shown_when"),
                 scale=extra.get("scale", "linear"),
                 live=extra.get("live", False),
+                files=extra.get("files", ()),
             )
         )
     return tuple(found)

@@ -91,7 +91,8 @@ def plan(experiment: Experiment, outline: Outline | None = None, folder: Path | 
         if experiment.data.validation + experiment.data.test > 0.95:
             raise InputError(_("validation and test share leave nothing to train on; lower one of them"), "validation")
     except InputError as error:
-        problems.append(("data." + error.place if error.place else "data", error.problem))
+        problem = f"{error.file}: {error.problem}" if error.file else error.problem
+        problems.append(("data." + error.place if error.place else "data", problem))
     given_shape = shape or ()
     cards: list[Card] = []
     for index, layer in working(experiment.network):
@@ -163,4 +164,5 @@ def memory(experiment: Experiment, given: Shape, cards: list[Card]) -> int:
             numbers += 2 * math.prod(card.shape) + card.layer.room(card.given)
     remembered = len(training.optimizer.slots) + (len(training.averaging.slots) if training.averaging else 0)
     parameters = sum(card.parameter_count for card in cards) * (2 + remembered)
-    return (training.batch_size * numbers + parameters) * (8 if training.precision == "float64" else 4)
+    networks = training.averaging.networks if training.averaging is not None else 1
+    return networks * (training.batch_size * numbers + parameters) * (8 if training.precision == "float64" else 4)

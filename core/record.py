@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import archive
 from .diagnostics.probes import LAYER_COLUMNS
 from .engine.layout import RUN_COLUMNS
 from .errors import InputError
@@ -28,6 +29,7 @@ Array = NDArray[np.float64]
 
 BUDGET = 128 * 1024 * 1024  # bytes for the columns of one run
 FIRST_ROWS = 256
+EVALUATIONS = ("validation_loss", "validation_accuracy", "plain_validation_loss", "plain_validation_accuracy")
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 PERCENTILE_COLUMNS = tuple(f"activation.p{p:02d}" for p in PERCENTILES)
 
@@ -291,6 +293,8 @@ def arrays(view: RecordView) -> dict[str, NDArray[Any]]:
         "validation_accuracy": view.validation_accuracy,
         "plain_validation_loss": view.plain_validation_loss,
         "plain_validation_accuracy": view.plain_validation_accuracy,
+        "mark_steps": np.array([step for step, _mark in view.marks], dtype=np.int64),
+        "marks": np.array([mark for _step, mark in view.marks], dtype=str),
         "layers": np.array(view.layers),
         "kinds": np.array(view.kinds),
         "run_columns": np.array(view.run_columns),
@@ -316,11 +320,11 @@ def arrays(view: RecordView) -> dict[str, NDArray[Any]]:
 def npz(contents: dict[str, NDArray[Any]]) -> bytes:
     """A .npz file's bytes, the same for the same arrays."""
     memory = io.BytesIO()
-    with zipfile.ZipFile(memory, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_STORED) as packed:
         for name, array in contents.items():
             part = io.BytesIO()
             np.lib.format.write_array(part, np.asanyarray(array), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), part.getvalue())
+            packed.writestr(zipfile.ZipInfo(f"{name}.npy"), part.getvalue())
     return memory.getvalue()
 
 
@@ -378,52 +382,95 @@ def _layer_table(view: RecordView) -> bytes:
 def load(path: Path) -> RecordView:
     """Read a `record.npz` back; an InputError when it is none."""
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            content = {name: file[name] for name in file.files}
-        layers, steps = tuple(map(str, content["layers"])), content["steps"]
-        # written since the chain has columns of its own
-        run_columns = tuple(map(str, content.get("run_columns", RUN_COLUMNS[:5])))
-        layer_columns = tuple(map(str, content.get("layer_columns", LAYER_COLUMNS)))
-        columns = len(run_columns) + len(layers) * len(layer_columns)
+        content = archive.arrays(path)
+        return _view(content)
+    except InputError as error:
+        raise error.within(str(path)) from None
+    except KeyError as error:
+        raise _no_record(_("it has no {name}").format(name=error.args[0]), path) from None
+    except (ValueError, TypeError, OverflowError) as error:
+        raise _no_record(str(error), path) from None
 
-        def block(prefix: str) -> Array:
-            lines = np.full((len(steps), columns), np.nan)
-            for index, name in enumerate(run_columns):
-                lines[:, index] = content[prefix + name]
-            for index, name in enumerate(layer_columns):
-                lines[:, len(run_columns) + index :: len(layer_columns)] = content[prefix + name]
-            return lines
 
-        stride = int(content["stride"])
-        whole = block("")
-        details = tuple(
-            Detail(int(step), np.array([content[name][i] for name in PERCENTILE_COLUMNS]))
-            for i, step in enumerate(content["detail_steps"])
-        )
-        return RecordView(
-            layers=layers,
-            kinds=tuple(map(str, content["kinds"])),
-            kept_steps=steps,
-            block=whole,
-            low=block("least.") if stride > 1 else whole,
-            high=block("greatest.") if stride > 1 else whole,
-            stride=stride,
-            validation_steps=content["validation_steps"],
-            validation_loss=content["validation_loss"],
-            validation_accuracy=content["validation_accuracy"],
-            plain_validation_loss=content.get("plain_validation_loss", content["validation_loss"]),
-            plain_validation_accuracy=content.get("plain_validation_accuracy", content["validation_accuracy"]),
-            details=details,
-            steps_per_epoch=int(content["steps_per_epoch"]),
-            run_columns=run_columns,
-            layer_columns=layer_columns,
-        )
-    except OSError as error:
-        raise InputError(_("cannot be read: {reason}").format(reason=error.strerror or error), "", str(path)) from None
-    except (KeyError, ValueError, IndexError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        reason = type(error).__name__
-        raise InputError(
-            _("is not a record of a run ({reason}); make it again with: layerscope run").format(reason=reason),
-            "",
-            str(path),
-        ) from None
+def _no_record(reason: str, path: Path) -> InputError:
+    return InputError(
+        _("is not a record of a run ({reason}); make it again with: layerscope run").format(reason=reason),
+        "",
+        str(path),
+    )
+
+
+def _view(content: dict[str, NDArray[Any]]) -> RecordView:
+    """The record in the arrays of a file; a KeyError or ValueError when they are not those of one record."""
+
+    def array(name: str, kinds: str, *shape: int) -> NDArray[Any]:
+        """The array of that name; its type must be one of `kinds`, its dimensions these (-1: any)."""
+        found = content[name]
+        fits = found.ndim == len(shape) and all(w in (-1, have) for w, have in zip(shape, found.shape, strict=True))
+        if not fits or (found.size and found.dtype.kind not in kinds):
+            raise ValueError(f"{name}: {found.dtype} {found.shape}")
+        return found
+
+    layers = tuple(map(str, array("layers", "U", -1)))
+    kinds = tuple(map(str, array("kinds", "U", len(layers))))
+    steps = array("steps", "iu", -1).astype(np.int64)
+    if (np.diff(steps) <= 0).any():
+        raise ValueError("steps")
+    # A record says its columns since the chain from gradients to weights has columns of its own.
+    run_columns = _names(array("run_columns", "U", -1)) if "run_columns" in content else RUN_COLUMNS[:5]
+    layer_columns = _names(array("layer_columns", "U", -1)) if "layer_columns" in content else LAYER_COLUMNS
+    columns = len(run_columns) + len(layers) * len(layer_columns)
+    # A record's own arrays hold as many numbers as this does, so a small file cannot ask for a large block.
+    wanted = len(steps) * columns
+    if wanted > sum(value.size for value in content.values()):
+        raise ValueError(f"steps {steps.shape}, layers {len(layers)}")
+
+    def block(prefix: str) -> Array:
+        lines = np.full((len(steps), columns), np.nan)
+        for index, name in enumerate(run_columns):
+            lines[:, index] = array(prefix + name, "fiu", len(steps))
+        for index, name in enumerate(layer_columns):
+            values = array(prefix + name, "fiu", len(steps), len(layers))
+            lines[:, len(run_columns) + index :: len(layer_columns)] = values
+        return lines
+
+    stride = int(array("stride", "iu"))
+    if stride < 1:
+        raise ValueError("stride")
+    whole = block("")
+    detail_steps = array("detail_steps", "iu", -1)
+    percentiles = [array(name, "f", len(detail_steps), len(layers)) for name in PERCENTILE_COLUMNS]
+    details = tuple(
+        Detail(int(step), np.array([part[i] for part in percentiles])) for i, step in enumerate(detail_steps)
+    )
+    validation_steps = array("validation_steps", "iu", -1).astype(np.int64)
+    evaluations: dict[str, Any] = {
+        name: array(name if name in content else name.removeprefix("plain_"), "f", len(validation_steps))
+        for name in EVALUATIONS
+    }
+    marked = array("mark_steps", "iu", -1) if "mark_steps" in content else np.zeros(0, dtype=np.int64)
+    marks = array("marks", "U", len(marked)) if "marks" in content else np.zeros(0, dtype=str)
+    return RecordView(
+        layers=layers,
+        kinds=kinds,
+        kept_steps=steps,
+        block=whole,
+        low=block("least.") if stride > 1 else whole,
+        high=block("greatest.") if stride > 1 else whole,
+        stride=stride,
+        validation_steps=validation_steps,
+        **evaluations,
+        marks=tuple((int(step), str(mark)) for step, mark in zip(marked, marks, strict=True)),
+        details=details,
+        steps_per_epoch=max(1, int(array("steps_per_epoch", "iu"))),
+        run_columns=run_columns,
+        layer_columns=layer_columns,
+    )
+
+
+def _names(array: NDArray[Any]) -> tuple[str, ...]:
+    """Names of columns, which must differ; every record has those of the quantities that are always measured."""
+    names = tuple(map(str, array))
+    if len(set(names)) != len(names):
+        raise ValueError("columns")
+    return names

@@ -46,7 +46,9 @@ def save(run: Run, folder: Path, seconds: float, stopped: str, trace: Trace | No
     folder = folder_for(folder)
     run.measure_last()
     record.save(run.record.view(whole=True), folder)
-    write_whole(folder / "experiment.json", to_json(run.experiment))
+    # Figures of this folder find the data again, wherever the experiment's own file is.
+    moved = msgspec.structs.replace(run.experiment, data=run.experiment.data.moved(run.folder, folder))
+    write_whole(folder / "experiment.json", to_json(moved))
     write_whole(folder / "weights.npz", record.npz(run.parameters()))
     if trace is not None:
         write_whole(folder / "trace.npz", record.npz(_trace(run, trace)))

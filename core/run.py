@@ -40,6 +40,7 @@ class Run:
 
     experiment   what is trained
     data         its data, when loaded already (lanes share it)
+    folder       where relative paths of data files start
     record       measure every layer at every step
     progress     called with (done, total) while kernels are compiled the first time
     """
@@ -56,6 +57,7 @@ class Run:
     ):
         self.experiment = experiment
         training = experiment.training
+        self.folder = folder
         self.data = data if data is not None else experiment.data.load(experiment.seed, folder)
         self.program = compile_program(experiment, self.data, record)
         self.machine = Machine(self.program, self.data.x_train, self._encoded(self.data.t_train), experiment, progress)
@@ -104,6 +106,7 @@ class Run:
 
     def _fit_to_data(self) -> None:
         """Rescale the weights whose scheme looks at the data, layer by layer, until the outputs have their spread."""
+        untouched = {t: self.parameter(t).copy() for t in self.program.tensors if not t.parameter.trained}
         for layer in self.program.layers:
             spread = next((t for t in self.program.tensors if t.path == layer.path and t.parameter.scales_output), None)
             if spread is None:
@@ -117,6 +120,8 @@ class Run:
                 if not math.isfinite(variance) or variance == 0.0 or abs(variance - 1.0) < FIT_TOLERANCE:
                     break
                 self.parameter(spread)[...] /= math.sqrt(variance)
+        for tensor, values in untouched.items():  # what was only sent forward to be measured counts for nothing
+            self.parameter(tensor)[...] = values
 
     def parameter(self, tensor: Tensor) -> NDArray[Any]:
         """The present values of a parameter, as a view into the arena."""
@@ -280,6 +285,8 @@ class Run:
     def micro(self, rows: int) -> None:
         """Compute the next rows of the coming step; after the last one the step is done."""
         self._look_around()
+        if self.finished:
+            return
         if self.row == 0:
             self._ahead = self.look()
             self._set_hyper()
@@ -405,7 +412,11 @@ class Run:
         if self.row:
             self.seek(self.step)  # a fork begins between two steps
         same_data = experiment.data == self.experiment.data and experiment.seed == self.experiment.seed
-        child = Run(experiment, self.data if same_data else None, first_step=self.step)
+        child = Run(experiment, self.data if same_data else None, folder=self.folder, first_step=self.step)
+        for network in self.others:
+            network.seek(self.step)
+        forked = [mine.fork(theirs.experiment) for mine, theirs in zip(self.others, child.others, strict=False)]
+        child.others = (*forked, *child.others[len(forked) :])
         mine = {t.name: t for t in self.program.tensors}
         for tensor in child.program.tensors:
             other = mine.get(tensor.name)

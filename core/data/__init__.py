@@ -2,4 +2,6 @@
 
 from ..registry import discover
 
-discover(__name__, __path__, first=("digits", "xor", "circles", "moons", "spirals", "blobs"))
+discover(
+    __name__, __path__, first=("digits", "xor", "circles", "moons", "spirals", "blobs", "checkerboard", "regression")
+)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..engine import random
 from ..errors import InputError
-from ..fields import Kind, about
+from ..fields import Kind, about, describe
 from ..registry import Registry
 from ..text import N_
 from .scaling import SCALINGS, Fitted
@@ -37,14 +39,16 @@ class Outline(msgspec.Struct, frozen=True):
 class Samples(msgspec.Struct, frozen=True):
     """What a data set holds, before scaling and splitting.
 
-    x        (samples, *shape) float64
+    x        (samples, *shape) float64, or the type of the file where that takes less memory
     y        (samples,) int64: the class of every sample; for regression (samples, targets) float64: the values
     classes  names of the classes, marked for translation where they are words; empty for regression
+    gaps     whether NaN in x stands for a missing value, to be filled with the mean over the training samples
     """
 
-    x: NDArray[np.float64]
+    x: NDArray[Any]
     y: NDArray[Any]
     classes: tuple[str, ...]
+    gaps: bool = False
 
 
 class Data(msgspec.Struct, frozen=True):
@@ -119,7 +123,10 @@ class DataSet(Kind, frozen=True, kw_only=True):
         float,
         about(
             N_("label noise"),
-            N_("Share of the training samples whose class is replaced by a random other one."),
+            N_(
+                "Share of the training samples whose class is replaced by a random other one; values to predict get "
+                "normal noise of that share of their standard deviation."
+            ),
             minimum=0.0,
             maximum=1.0,
         ),
@@ -138,6 +145,19 @@ class DataSet(Kind, frozen=True, kw_only=True):
         folder   where relative paths of files start, see `load`
         """
         raise NotImplementedError
+
+    def moved(self, old: Path | None, new: Path) -> DataSet:
+        """The same data set for an experiment file that stands in the folder `new` instead of `old` (None: nowhere yet,
+        where paths start at the working folder): relative paths of its files point to where they did.
+        """
+        changed = {}
+        for field in describe(type(self)):
+            path = getattr(self, field.name)
+            if field.files and path and not Path(path).expanduser().is_absolute():
+                here = os.path.abspath(Path(old or ".") / path)
+                with contextlib.suppress(ValueError):  # another drive: the path stays
+                    changed[field.name] = Path(os.path.relpath(here, os.path.abspath(new))).as_posix()
+        return msgspec.structs.replace(self, **changed) if changed else self
 
     def load(self, seed: int, folder: Path | None = None) -> Data:
         """The samples, with label noise, split and scaled; the same seed gives the same bits.

@@ -10,37 +10,63 @@ samples carries no information and has no range to divide by: every scaling but 
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from ..registry import Registry
-from ..text import N_
+from ..text import N_, _
+
+MOST_WHITENED = 4096  # features; the time grows with their third power, 4,096 take about a minute
+FLOOR = 1e-3  # variance of a direction, in units of a standardized feature's, below which it is not stretched to 1
 
 
 class Fitted(msgspec.Struct, frozen=True):
-    """A scaling with the numbers that it measured: scaled = (raw - offset) / divisor + base.
+    """A scaling with the numbers that it measured: scaled = ((raw - offset) / divisor + base) @ matrix.
 
     offset, divisor   shape of one sample, or no dimensions where one number serves all features
     base              where the offset goes: 0, or -1 for a range that starts at -1
-    constant          True for features that never change; same shape as offset
+    constant          True for features that never change (their divisor is 1); same shape as offset
+    matrix, inverse   (features, features) where features are mixed, and its inverse; None where they are not
     """
 
     offset: NDArray[np.float64]
     divisor: NDArray[np.float64]
     constant: NDArray[np.bool_]
     base: float = 0.0
+    matrix: NDArray[np.float64] | None = None
+    inverse: NDArray[np.float64] | None = None
 
-    def apply(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Raw samples (n, *shape) as the network sees them."""
+    @property
+    def is_finite(self) -> bool:
+        """Whether what was measured can be applied at all; infinite where the inputs are too large to measure."""
+        return bool(np.isfinite(self.offset).all() and np.isfinite(self.divisor).all())
+
+    def apply(self, x: NDArray[np.float64], overwrite: bool = False) -> NDArray[np.float64]:
+        """Raw samples (n, *shape) as the network sees them.
+
+        overwrite   whether x may be used for the result, which saves its memory
+        """
         with np.errstate(over="ignore", invalid="ignore"):  # the caller looks at what is not finite
-            return np.where(self.constant, x - self.offset, (x - self.offset) / self.divisor + self.base)
+            scaled = np.asarray(np.subtract(x, self.offset, out=x if overwrite else None))
+            scaled /= self.divisor
+            if self.base:
+                scaled += np.where(self.constant, 0.0, self.base)
+            return _mixed(scaled, self.matrix)
 
     def undo(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scaled samples (n, *shape) as they were, for pictures and axes."""
-        return np.where(self.constant, x + self.offset, (x - self.base) * self.divisor + self.offset)
+        raw = _mixed(np.asarray(x, dtype=np.float64), self.inverse)
+        return np.asarray((raw - np.where(self.constant, 0.0, self.base)) * self.divisor + self.offset)
+
+
+def _mixed(x: NDArray[np.float64], matrix: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """Samples (n, *shape), each multiplied as one row with a matrix (features, features)."""
+    return x if matrix is None else (x.reshape(len(x), len(matrix)) @ matrix).reshape(x.shape)
 
 
 class Scaling(msgspec.Struct, frozen=True):
@@ -124,7 +150,52 @@ class Standardize(Scaling, frozen=True):
         return Fitted(offset, np.where(constant, 1.0, divisor), constant)
 
 
+class Whiten(Scaling, frozen=True):
+    """Standardized, and then turned and stretched so that no feature can be told from the others.
+
+    Neighboring pixels are nearly equal, and so are length and width of a leaf. Whitening (ZCA on the standardized
+    features, that is with the symmetric root of their correlation matrix) takes that away and changes the samples as
+    little as it can, so that an image still looks like itself, with its edges brought out.
+
+    Over the training samples the covariance becomes the identity, but for directions in which they hardly differ: there
+    the variance l becomes l / (l + FLOOR) instead of 1, because in a direction with nothing but rounding in it, a new
+    sample would otherwise be blown up without end. A feature that never changes becomes 0.
+    """
+
+    label: ClassVar[str] = N_("whitened")
+    help: ClassVar[str] = N_("Standardized, and inputs that go together are taken apart: no two are correlated.")
+
+    def fit(self, x: NDArray[np.float64]) -> Fitted:
+        features = math.prod(x.shape[1:])
+        if features > MOST_WHITENED:
+            raise InputError(
+                _(
+                    "whitening {features:,} inputs takes too long, at most {most:,} can be; choose another scaling or "
+                    "smaller images"
+                ).format(features=features, most=MOST_WHITENED),
+                "scaling",
+            )
+        standard = Standardize().fit(x)
+        if not standard.is_finite:
+            return standard  # too large to measure, as the caller will see
+        rows = standard.apply(x).reshape(len(x), features)
+        if not np.isfinite(rows).all():
+            return standard
+        variances, directions = np.linalg.eigh(rows.T @ rows / len(rows))
+        stretch = np.sqrt(np.maximum(variances, 0.0) + FLOOR)
+        matrix, inverse = (directions / stretch) @ directions.T, (directions * stretch) @ directions.T
+        # The directions of constant features have no variance. They are not stretched: what is 0 in training and 1 in
+        # a new sample should be 1 there, as with the other scalings.
+        still = standard.constant.ravel()
+        for square in (matrix, inverse):
+            square[still, :] = 0.0
+            square[:, still] = 0.0
+            square[still, still] = 1.0
+        return msgspec.structs.replace(standard, matrix=matrix, inverse=inverse)
+
+
 SCALINGS.add("none")(NoScaling())
 SCALINGS.add("unit")(Unit())
 SCALINGS.add("symmetric")(Symmetric())
 SCALINGS.add("standardize")(Standardize())
+SCALINGS.add("whiten")(Whiten())

@@ -129,7 +129,11 @@ def layer_content(planned: PlannedCard, differs: str = "", inner: tuple[Inner, .
 
 def data_content(experiment: Experiment, plan: Plan, differs: str = "") -> Content:
     data = experiment.data
-    classes = ngettext("{count} class", "{count} classes", plan.targets).format(count=plan.targets)
+    if plan.outline.is_regression:
+        classes = ngettext("{count} value to predict", "{count} values to predict", plan.targets)
+    else:
+        classes = ngettext("{count} class", "{count} classes", plan.targets)
+    classes = classes.format(count=plan.targets)
     samples = getattr(data, "samples", None)
     counted = ngettext("{count:,} sample", "{count:,} samples", samples).format(count=samples) if samples else ""
     shape = shape_text(plan.shape)

@@ -55,7 +55,8 @@ class Panel(QFrame):
     """See the module's sentence.
 
     name         of the figure kind and of the panel
-    time_plots   the horizontal axis is the timeline: pointing there shows that step
+    time_plots   the horizontal axis is the timeline: pointing there shows that step; it stands in the lower row
+    at_first     part of the layout that the program begins with; the others are in the menu of panels
 
     maximize_wanted, hide_wanted   asked of the grid
     export_wanted                  asked of whoever shows the export dialog; by default the panel shows it itself
@@ -63,6 +64,7 @@ class Panel(QFrame):
 
     name: ClassVar[str] = ""
     time_plots: ClassVar[bool] = False
+    at_first: ClassVar[bool] = False
 
     maximize_wanted = Signal()
     hide_wanted = Signal()

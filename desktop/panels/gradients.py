@@ -6,3 +6,4 @@ from .base import PANELS, Panel
 @PANELS.add("gradients")
 class GradientsPanel(Panel):
     name = "gradients"
+    at_first = True

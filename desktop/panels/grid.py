@@ -14,7 +14,7 @@ from layerscope.core.text import _
 from ..session import Session
 from .base import Panel, panels
 
-VERSION = 1
+VERSION = 2
 SPACE = 10  # pixels between panels
 
 
@@ -31,9 +31,10 @@ class PanelGrid(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._outer)
-        first = -(-len(self.panels) // 2)
         self._rows = [_splitter(Qt.Orientation.Horizontal) for _row in range(2)]
-        for row, members in zip(self._rows, (self.panels[:first], self.panels[first:]), strict=True):
+        now = [panel for panel in self.panels if not panel.time_plots]
+        over_time = [panel for panel in self.panels if panel.time_plots]
+        for row, members in zip(self._rows, (now, over_time), strict=True):
             for panel in members:
                 row.addWidget(panel)
                 panel.maximize_wanted.connect(lambda panel=panel: self.toggle_maximized(panel))
@@ -91,8 +92,8 @@ class PanelGrid(QWidget):
             row.setVisible(any(panel.parent() is row and not panel.isHidden() for panel in self.panels))
 
     def reset(self) -> None:
-        """All panels shown, in equal parts."""
-        self._hidden.clear()
+        """The panels of the first layout shown, in equal parts."""
+        self._hidden = {panel.name for panel in self.panels if not panel.at_first}
         self._set_maximized(None)
         self._arrange()
         for splitter in (self._outer, *self._rows):

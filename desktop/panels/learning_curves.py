@@ -7,3 +7,4 @@ from .base import PANELS, Panel
 class LearningCurvesPanel(Panel):
     name = "learning-curves"
     time_plots = True
+    at_first = True

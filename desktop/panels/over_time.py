@@ -7,3 +7,4 @@ from .base import PANELS, Panel
 class OverTimePanel(Panel):
     name = "over-time"
     time_plots = True
+    at_first = True

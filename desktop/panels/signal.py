@@ -6,3 +6,4 @@ from .base import PANELS, Panel
 @PANELS.add("signal")
 class SignalPanel(Panel):
     name = "signal"
+    at_first = True

@@ -133,6 +133,29 @@ def test_figures_of_a_file_and_of_a_folder(file, tmp_path):
     assert all(p.stat().st_size > 2000 for p in (tmp_path / "g").iterdir())
 
 
+def test_the_folder_of_a_run_finds_the_data_of_the_experiment(tmp_path):
+    import shutil
+    from importlib import resources
+
+    from layerscope.core.figures.scene import scene_from_folder
+
+    (tmp_path / "lecture").mkdir()
+    with resources.as_file(resources.files("layerscope.sample_data") / "beans.csv") as beans:
+        shutil.copy(beans, tmp_path / "lecture" / "table.csv")
+    data = {"kind": "csv", "path": "table.csv"}
+    plain = {
+        "format": "layerscope-experiment",
+        "version": 1,
+        "data": data,
+        "network": [dense(6), act("relu"), dense(3)],
+    }
+    (tmp_path / "lecture" / "e.json").write_text(json.dumps(plain))
+    out = tmp_path / "results" / "today"
+    assert cli.main(["run", str(tmp_path / "lecture" / "e.json"), "--steps", "5", "--out", str(out)]) == 0
+    assert from_json((out / "experiment.json").read_bytes()).data.path == "../../lecture/table.csv"
+    assert scene_from_folder(out).lanes[0].predictions
+
+
 def test_the_same_figure_again_byte_for_byte(file, tmp_path):
     for name in ("a", "b"):
         cli.main(["figure", file, "gradients", "--step", "10", "--format", "pdf,png", "--out", str(tmp_path / name)])

@@ -1,8 +1,11 @@
 """Every kind of data set keeps the promises of `core/data/base.py`."""
 
+import atexit
 import hashlib
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -11,19 +14,30 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from oracles import make_idx
 
 from layerscope.core.data import digits
 from layerscope.core.data.base import Data, DataSet, Outline, Toy
 from layerscope.core.data.blobs import Blobs
+from layerscope.core.data.checkerboard import Checkerboard
 from layerscope.core.data.circles import Circles
 from layerscope.core.data.moons import Moons
+from layerscope.core.data.regression import Regression
 from layerscope.core.data.spirals import START, Spirals
 from layerscope.core.data.xor import Xor
 from layerscope.core.errors import InputError
 from layerscope.core.fields import build, describe
 
 # What a kind needs beside its defaults; a kind that reads a file adds an entry here.
-NEEDS: dict[str, dict[str, Any]] = {}
+ROOT = Path(__file__).parents[3]
+FOLDER = Path(tempfile.mkdtemp(prefix="layerscope-data-"))
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
+IMAGES, LABELS = make_idx.write(FOLDER)
+NEEDS: dict[str, dict[str, Any]] = {
+    "csv": {"path": str(ROOT / "sample_data" / "beans.csv"), "target": "variety"},
+    "idx": {"images": str(FOLDER / IMAGES), "labels": str(FOLDER / LABELS)},
+    "npz": {"path": str(ROOT / "sample_data" / "digits.npz"), "x": "images", "y": "labels"},
+}
 KINDS = list(DataSet.registry.items())
 TOYS = [(name, kind) for name, kind in KINDS if issubclass(kind, Toy)]
 
@@ -48,18 +62,24 @@ def digest(data: Data) -> str:
     return total.hexdigest()
 
 
-def test_the_first_kinds_are_there() -> None:
-    assert {"xor", "circles", "moons", "spirals", "blobs", "digits"} <= set(DataSet.registry.names())
-    assert len(TOYS) >= 5
+def test_all_kinds_of_the_file_format_are_there() -> None:
+    toys = {"xor", "circles", "moons", "spirals", "blobs", "checkerboard"}
+    assert {*toys, "regression", "digits", "csv", "idx", "npz"} == set(DataSet.registry.names())
+    assert {name for name, _ in TOYS} == toys
 
 
 @every_kind
-def test_samples_are_finite_doubles_with_known_classes(name: str, kind: type[DataSet]) -> None:
+def test_samples_are_finite_numbers_with_known_classes_or_values(name: str, kind: type[DataSet]) -> None:
     samples = make(name).collect(0, None)
-    assert samples.x.dtype == np.float64
-    assert samples.y.dtype == np.int64
+    assert samples.x.dtype in (np.float64, np.uint8)
     assert len(samples.x) == len(samples.y) > 0
-    assert np.isfinite(samples.x).all()
+    assert np.isfinite(samples.x).all() or samples.gaps
+    if not samples.classes:
+        assert samples.y.dtype == np.float64
+        assert samples.y.ndim == 2
+        assert np.isfinite(samples.y).all()
+        return
+    assert samples.y.dtype == np.int64
     assert set(np.unique(samples.y)) == set(range(len(samples.classes)))
     assert len(set(samples.classes)) == len(samples.classes)
     assert all(isinstance(name, str) and name for name in samples.classes)
@@ -67,7 +87,10 @@ def test_samples_are_finite_doubles_with_known_classes(name: str, kind: type[Dat
 
 @every_kind
 def test_classes_are_balanced(name: str, kind: type[DataSet]) -> None:
-    counts = np.bincount(make(name).collect(0, None).y)
+    samples = make(name).collect(0, None)
+    if not samples.classes:
+        return
+    counts = np.bincount(samples.y)
     # Toys share the samples evenly; real data only has to be near enough for accuracy to mean something.
     allowed = 1 if issubclass(kind, Toy) else 0.1 * counts.max()
     assert counts.max() - counts.min() <= allowed
@@ -77,7 +100,10 @@ def test_classes_are_balanced(name: str, kind: type[DataSet]) -> None:
 def test_outline_tells_the_truth(name: str, kind: type[DataSet]) -> None:
     data_set = make(name)
     data = data_set.load(0)
-    assert data_set.outline() == data.outline == Outline(data.shape, len(data.classes), data.classes)
+    assert data_set.outline() == data.outline == Outline(data.shape, data.t_train.shape[1], data.classes)
+    assert data.outline.is_regression == (not data.classes)
+    if data.classes:
+        assert data.targets == len(data.classes)
 
 
 @pytest.mark.parametrize("settings", [{"centers": 2}, {"centers": 7}, {"centers": 10}])
@@ -99,12 +125,16 @@ def test_parts_are_contiguous_and_fit_together(name: str, kind: type[DataSet]) -
         x, y, t = (getattr(data, f"{letter}_{part}") for letter in "xyt")
         assert len(x) == len(y) == len(t) > 0
         assert x.dtype == t.dtype == np.float64
-        assert y.dtype == np.int64
         assert x.flags.c_contiguous
         assert y.flags.c_contiguous
         assert t.flags.c_contiguous
         assert x.flags.writeable
         assert np.isfinite(x).all()
+        if not data.classes:
+            assert np.array_equal(t, y)
+            assert not np.shares_memory(t, y)
+            continue
+        assert y.dtype == np.int64
         assert np.array_equal(t.argmax(axis=1), y)
         assert np.array_equal(t.sum(axis=1), np.ones(len(y)))
         assert set(np.unique(t)) == {0.0, 1.0}
@@ -266,6 +296,49 @@ def test_clean_blobs_are_their_centers() -> None:
     assert drawn.x == pytest.approx(expected[drawn.y], abs=1e-12)
 
 
+def test_clean_checkerboard_fills_all_its_cells_and_leaves_none_to_chance() -> None:
+    for cells in (2, 3, 4, 8):
+        drawn = Checkerboard(samples=40 * cells**2, cells=cells).collect(0, None)
+        column, row = np.floor((drawn.x + 1.0) * cells / 2.0).astype(int).T
+        assert np.array_equal(drawn.y, (row + column) % 2)
+        counts = np.bincount(row * cells + column, minlength=cells**2)
+        assert len(counts) == cells**2
+        assert counts.min() >= 30
+    # evenly within a cell, and up does not follow from across
+    inside = ((drawn.x + 1.0) * 4.0) % 1.0
+    assert np.histogram2d(*inside.T, bins=4)[0].min() > 100
+    assert abs(np.corrcoef(inside.T)[0, 1]) < 0.05
+
+
+CURVES = {
+    "sine": lambda x: np.sin(2 * np.pi * x[:, 0]),
+    "linear": lambda x: x[:, 0],
+    "cubic": lambda x: np.cos(3 * np.arccos(x[:, 0])),
+    "absolute": lambda x: 2 * np.maximum(x[:, 0], -x[:, 0]) - 1,
+    "step": lambda x: np.sign(x[:, 0]),
+    "surface": lambda x: 0.5 * (np.cos(np.pi * (x[:, 0] - x[:, 1])) - np.cos(np.pi * (x[:, 0] + x[:, 1]))),
+}
+
+
+@pytest.mark.parametrize("function", CURVES)
+def test_clean_regression_lies_on_its_curve_and_noise_beside_it(function: str) -> None:
+    clean, noisy = (Regression(function=function, samples=5000, noise=noise).collect(3, None) for noise in (0.0, 0.2))
+    assert clean.y[:, 0] == pytest.approx(CURVES[function](clean.x), abs=1e-12)
+    assert np.abs(clean.x).max() <= 1.0
+    assert np.abs(clean.y).max() <= 1.0
+    assert np.ptp(clean.x, axis=0) == pytest.approx(np.full(clean.x.shape[1], 2.0), abs=0.01)
+    assert np.array_equal(clean.x, noisy.x)
+    assert (noisy.y - clean.y).std() == pytest.approx(0.2, rel=0.05)
+    assert clean.classes == ()
+    few = Regression(function=function, samples=50, noise=0.2).collect(3, None)
+    assert np.array_equal(noisy.x[:50], few.x)
+    assert np.array_equal(noisy.y[:50], few.y)
+
+
+def test_every_function_is_offered_and_tested() -> None:
+    assert next(f for f in describe(Regression) if f.name == "function").options == tuple(CURVES)
+
+
 def test_each_kind_draws_differently() -> None:
     seen = {make(name).collect(0, None).x.tobytes() for name, _ in TOYS}
     assert len(seen) == len(TOYS)
@@ -345,6 +418,12 @@ def test_the_source_of_the_sample_data_is_told() -> None:
         ("digits", {"validation": 1.0}, "data.validation", "a number from 0 to 0.9"),
         ("digits", {"label_noise": 1.5}, "data.label_noise", "a number from 0 to 1"),
         ("digit", {}, "data.kind", 'did you mean "digits"'),
+        ("checkerboard", {"cells": 1}, "data.cells", "a whole number from 2 to 16"),
+        ("regression", {"function": "tangent"}, "data.function", "one of sine, linear, cubic"),
+        ("csv", {"delimiter": ";"}, "data.delimiter", "one of auto, comma, semicolon, tab, bar, space"),
+        ("csv", {"file": "a.csv"}, "data.file", 'unknown key "file"'),
+        ("idx", {"most": -1}, "data.most", "a whole number from 0 to 100000000"),
+        ("npz", {"task": "classes"}, "data.task", "one of auto, classification, regression"),
     ],
 )
 def test_a_wrong_setting_is_one_line_with_its_place(name: str, settings: dict[str, Any], place: str, says: str) -> None:
@@ -365,6 +444,18 @@ def test_importing_data_sets_loads_no_compiler_and_no_scipy() -> None:
     assert said.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("module", ["data", "data.base", "data.digits", "data.splits", "data.scaling", "experiment"])
+@pytest.mark.parametrize("name", ["csv", "idx", "npz"])
+def test_a_file_that_is_not_chosen_yet_is_a_question_and_no_crash(name: str) -> None:
+    data_set = build(DataSet, {"kind": name})
+    for ask in (data_set.outline, lambda: data_set.collect(0, None)):
+        with pytest.raises(InputError, match="no file is chosen yet; choose one") as caught:
+            ask()
+        assert caught.value.place in ("path", "images")
+
+
+MODULES = ["data", "data.base", "data.digits", "data.splits", "data.scaling", "data.csv", "archive", "experiment"]
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_every_module_can_be_the_first_one_imported(module: str) -> None:
     subprocess.run([sys.executable, "-c", f"import layerscope.core.{module}"], check=True, capture_output=True)

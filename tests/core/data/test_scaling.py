@@ -8,8 +8,9 @@ from layerscope.core.data.base import DataSet, Samples
 from layerscope.core.data.blobs import Blobs
 from layerscope.core.data.digits import Digits
 from layerscope.core.data.moons import Moons
-from layerscope.core.data.scaling import SCALINGS, Scaling
+from layerscope.core.data.scaling import FLOOR, SCALINGS, Scaling
 from layerscope.core.data.splits import prepare
+from layerscope.core.errors import InputError
 
 EVERY = list(SCALINGS.items())
 every_scaling = pytest.mark.parametrize(("name", "scaling"), EVERY, ids=[name for name, _ in EVERY])
@@ -22,7 +23,7 @@ def table(count: int = 40) -> np.ndarray:
 
 
 def test_the_contracted_scalings_are_there() -> None:
-    assert {"none", "unit", "symmetric", "standardize"} <= set(SCALINGS.names())
+    assert SCALINGS.names() == ["none", "unit", "symmetric", "standardize", "whiten"]
     assert DataSet.registry.get("digits")().scaling == "standardize"
 
 
@@ -161,3 +162,56 @@ def test_samples_are_not_changed_by_preparing_them() -> None:
     prepare(Moons(label_noise=0.5), samples, 0)
     assert np.array_equal(samples.x, x)
     assert np.array_equal(samples.y, y)
+
+
+# --- Whitening ---
+
+
+@pytest.mark.parametrize("x", [table(), Digits().collect(0, None).x], ids=["table", "images"])
+def test_whitened_training_samples_are_not_correlated(x: np.ndarray) -> None:
+    scaled = SCALINGS["whiten"].fit(x).apply(x)
+    assert scaled.shape == x.shape
+    rows = scaled.reshape(len(x), -1)
+    assert rows.mean(axis=0) == pytest.approx(np.zeros(rows.shape[1]), abs=1e-10)
+    # In the directions of the standardized samples, the variance v becomes v / (v + FLOOR): 1 unless v is tiny.
+    standard = SCALINGS["standardize"].fit(x).apply(x).reshape(len(x), -1)
+    before = np.linalg.eigvalsh(standard.T @ standard / len(x)).clip(0.0)
+    after = np.linalg.eigvalsh(rows.T @ rows / len(x))
+    assert np.sort(after) == pytest.approx(np.sort(before / (before + FLOOR)), abs=1e-9)
+    varies = rows.std(axis=0) > 0
+    covariance = (rows.T @ rows / len(x))[np.ix_(varies, varies)]
+    assert covariance == pytest.approx(np.eye(varies.sum()), abs=0.1)
+
+
+def test_whitening_changes_samples_as_little_as_it_can() -> None:
+    # ZCA and not PCA: each whitened pixel still goes with its own pixel more than with any other.
+    x = Digits().collect(0, None).x
+    fitted = SCALINGS["whiten"].fit(x)
+    assert fitted.matrix is not None
+    assert fitted.inverse is not None
+    assert fitted.matrix == pytest.approx(fitted.matrix.T)
+    assert fitted.matrix @ fitted.inverse == pytest.approx(np.eye(64), abs=1e-9)
+    varies = ~fitted.constant.ravel()
+    assert (np.abs(fitted.inverse).argmax(axis=1) == np.arange(64))[varies].all()
+
+
+def test_whitening_does_not_depend_on_the_unit_of_a_column() -> None:
+    x = table()
+    scaled = SCALINGS["whiten"].fit(x).apply(x)
+    again = SCALINGS["whiten"].fit(x * [1000.0, 1e-6, 1.0]).apply(x * [1000.0, 1e-6, 1.0])
+    assert again == pytest.approx(scaled, abs=1e-9)
+
+
+def test_whitening_survives_fewer_samples_than_features_and_copies_of_features() -> None:
+    few = Digits().collect(0, None).x[:5]
+    assert np.isfinite(SCALINGS["whiten"].fit(few).apply(few)).all()
+    twice = np.repeat(table(), 2, axis=1)
+    fitted = SCALINGS["whiten"].fit(twice)
+    # A direction in which no training sample lies is stretched by no more than 1 / sqrt(FLOOR).
+    assert np.linalg.norm(fitted.matrix, 2) <= 1.0 / np.sqrt(FLOOR) + 1e-6
+    assert fitted.undo(fitted.apply(twice)) == pytest.approx(twice, abs=1e-9)
+
+
+def test_whitening_very_many_inputs_is_refused_with_numbers() -> None:
+    with pytest.raises(InputError, match=r"^scaling: whitening 4,800 inputs takes too long, at most 4,096"):
+        SCALINGS["whiten"].fit(np.zeros((2, 40, 40, 3)))

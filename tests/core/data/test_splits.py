@@ -2,16 +2,17 @@
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerscope.core.data.base import Data, DataSet, Samples
+from layerscope.core.data.base import Data, DataSet, Outline, Samples
 from layerscope.core.data.blobs import Blobs
 from layerscope.core.data.digits import Digits
 from layerscope.core.data.moons import Moons
-from layerscope.core.data.splits import one_hot, prepare, split, with_label_noise
+from layerscope.core.data.splits import column_means, filled, one_hot, prepare, split, with_label_noise
 from layerscope.core.errors import InputError
 
 
@@ -187,7 +188,7 @@ def test_samples_that_are_not_finite_are_refused(bad: float) -> None:
         prepare(Moons(), samples, 0)
 
 
-@pytest.mark.parametrize("scaling", ["unit", "symmetric", "standardize"])
+@pytest.mark.parametrize("scaling", ["unit", "symmetric", "standardize", "whiten"])
 def test_samples_too_large_to_scale_are_refused(scaling: str) -> None:
     samples = Samples(np.array([[-1.7e308], [1.7e308], [-1.7e308], [1.7e308]]), np.arange(4) % 2, ("a", "b"))
     with pytest.raises(InputError, match=r"^scaling: the inputs are too large"):
@@ -197,3 +198,104 @@ def test_samples_too_large_to_scale_are_refused(scaling: str) -> None:
 def test_one_hot_has_a_column_for_every_class() -> None:
     assert one_hot(np.array([2, 0]), 4).tolist() == [[0, 0, 1, 0], [1, 0, 0, 0]]
     assert one_hot(np.array([], dtype=np.int64), 3).shape == (0, 3)
+
+
+# --- Values to predict ---
+
+
+def measured(count: int, targets: int = 1) -> Samples:
+    """Samples whose only input is their own row number, with values that follow from it."""
+    numbers = np.arange(count, dtype=float)
+    return Samples(numbers[:, None], np.stack([10.0**k * numbers for k in range(targets)], axis=1), ())
+
+
+@given(
+    count=st.integers(8, 200), validation=st.floats(0.0, 0.4), test=st.floats(0.0, 0.4), seed=st.integers(0, 2**31 - 1)
+)
+def test_values_are_split_without_loss_and_stay_with_their_samples(
+    count: int, validation: float, test: float, seed: int
+) -> None:
+    data = prepare(Moons(scaling="none", validation=validation, test=test), measured(count, 2), seed)
+    sizes = [len(data.x_train), len(data.x_validation), len(data.x_test)]
+    assert sizes[1:] == [round(validation * count), round(test * count)]
+    assert sorted(np.concatenate([data.x_train, data.x_validation, data.x_test])[:, 0]) == list(range(count))
+    for part in ("train", "validation", "test"):
+        x, y, t = (getattr(data, f"{letter}_{part}") for letter in "xyt")
+        assert np.array_equal(t, np.hstack([x, 10.0 * x]))
+        assert np.array_equal(y, t)
+    assert data.outline == Outline((1,), 2, ())
+
+
+def test_values_are_split_by_chance_and_the_same_seed_splits_alike() -> None:
+    first, again, other = (prepare(Moons(scaling="none"), measured(200), seed) for seed in (1, 1, 2))
+    assert np.array_equal(first.t_validation, again.t_validation)
+    assert not np.array_equal(first.t_validation, other.t_validation)
+    assert 70 < first.t_validation.mean() < 130
+    more = prepare(Moons(scaling="none", validation=0.4, test=0.1), measured(200), 1)
+    less = prepare(Moons(scaling="none", validation=0.1, test=0.1), measured(200), 1)
+    assert np.array_equal(more.x_test, less.x_test)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
+def test_noise_on_values_is_a_share_of_their_spread(share: float) -> None:
+    clean, noisy = (prepare(Moons(scaling="none", label_noise=s), measured(8000, 2), 3) for s in (0.0, share))
+    added = noisy.t_train - clean.t_train
+    assert added.std(axis=0) == pytest.approx(share * clean.t_train.std(axis=0), rel=0.03)
+    assert added.mean(axis=0) == pytest.approx([0.0, 0.0], abs=0.05 * clean.t_train.std())
+    assert abs(np.corrcoef(added.T)[0, 1]) < 0.05
+    assert np.array_equal(noisy.y_train, noisy.t_train)
+    assert np.array_equal(noisy.x_train, clean.x_train)
+    for part in ("validation", "test"):
+        assert np.array_equal(getattr(noisy, f"t_{part}"), getattr(clean, f"t_{part}"))
+
+
+def test_twice_the_noise_pushes_the_same_values_twice_as_far() -> None:
+    clean, once, twice = (prepare(Moons(label_noise=s), measured(100), 3).t_train for s in (0.0, 0.2, 0.4))
+    assert twice - clean == pytest.approx(2 * (once - clean))
+
+
+def test_values_that_are_all_the_same_stay_so() -> None:
+    samples = Samples(np.arange(20.0)[:, None], np.full((20, 1), 7.0), ())
+    assert set(prepare(Moons(label_noise=1.0), samples, 0).t_train.ravel()) == {7.0}
+
+
+@pytest.mark.parametrize("scaling", ["none", "unit", "standardize", "whiten"])
+def test_values_keep_the_unit_of_the_data(scaling: str) -> None:
+    data = prepare(Moons(scaling=scaling), measured(50), 0)
+    raw = data.scale.undo(data.x_train)
+    assert data.t_train == pytest.approx(raw)
+
+
+def test_the_given_values_are_left_alone() -> None:
+    samples = measured(50)
+    before = samples.y.copy()
+    data = prepare(Moons(label_noise=0.5), samples, 0)
+    data.t_train[:] = 0.0
+    assert np.array_equal(samples.y, before)
+
+
+def test_values_that_are_not_finite_are_refused() -> None:
+    samples = measured(20)
+    samples.y[3] = np.nan
+    with pytest.raises(InputError, match="values to predict are not all finite"):
+        prepare(Moons(), samples, 0)
+
+
+# --- Gaps ---
+
+
+def test_gaps_are_filled_with_what_training_samples_have() -> None:
+    x = np.array([[1.0, np.nan], [3.0, 5.0], [np.nan, 7.0]])
+    assert column_means(x).tolist() == [2.0, 6.0]
+    assert filled(x, column_means(x)).tolist() == [[1.0, 6.0], [3.0, 5.0], [2.0, 7.0]]
+    assert column_means(np.full((2, 1), np.nan)).tolist() == [0.0]
+    assert filled(x, None) is x
+
+
+def test_gaps_that_are_not_announced_are_refused() -> None:
+    samples = numbered(20)
+    samples.x[7, 0] = np.nan
+    assert np.isfinite(prepare(Moons(), msgspec.structs.replace(samples, gaps=True), 0).x_train).all()
+    samples.x[7, 0] = np.inf
+    with pytest.raises(InputError):
+        prepare(Moons(), msgspec.structs.replace(samples, gaps=True), 0)

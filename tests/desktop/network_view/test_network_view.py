@@ -25,7 +25,7 @@ from layerscope.core.text import use_translations
 from layerscope.desktop.network_view import NetworkView
 from layerscope.desktop.network_view.add_menu import offers
 from layerscope.desktop.network_view.card import Card
-from layerscope.desktop.network_view.content import layer_contents
+from layerscope.desktop.network_view.content import data_content, layer_contents
 from layerscope.desktop.network_view.dragging import carried
 from layerscope.desktop.network_view.health import UNKNOWN, Bar, Health
 from layerscope.desktop.network_view.inner import Inner
@@ -52,6 +52,22 @@ def wire(path: str, phase: str, values: Any, symbol: str = "a", per_sample: bool
 def seen(widget: Any) -> str:
     """The text of a label, as far as a person would see it."""
     return "" if widget.isHidden() else str(widget.text())
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({"kind": "regression", "function": "sine"}, "One sample: 1 (1 number); 1 value to predict"),
+        ({"kind": "regression", "function": "surface"}, "One sample: 2 (2 numbers); 1 value to predict"),
+        ({"kind": "digits"}, "One sample: 8×8×1 (64 numbers); 10 classes"),
+        ({"kind": "csv"}, ""),
+    ],
+)
+def test_the_data_card_says_what_is_to_be_predicted(data: dict[str, Any], says: str) -> None:
+    experiment = network(3, data=data)
+    content = data_content(experiment, plan(experiment))
+    assert content.shape_help == says
+    assert content.problem == ("" if says else "no file is chosen yet; choose one")
 
 
 def press(card: Card, key: Qt.Key, modifier: Qt.KeyboardModifier, qtbot: QtBot) -> None:
