@@ -55,7 +55,12 @@ class Training(Described, frozen=True, kw_only=True, forbid_unknown_fields=True)
     epochs: Annotated[
         int,
         about(
-            N_("epochs"), N_("How often training goes through all samples."), minimum=1, maximum=1_000_000, scale="log"
+            N_("epochs"),
+            N_("How often training goes through all samples."),
+            minimum=1,
+            maximum=1_000_000,
+            scale="log",
+            restarts=False,
         ),
     ] = 20
     precision: Annotated[

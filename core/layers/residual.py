@@ -5,7 +5,7 @@ gradient have a way around the layers.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 from ..engine.kernel import kernel
 from ..engine.layout import ROWS
@@ -103,10 +103,17 @@ class Residual(Layer, frozen=True, kw_only=True, tag="residual"):
 def _projection(given: Shape, shape: Shape) -> Layer:
     """What turns an input of shape `given` into `shape`: a matrix, or a 1 by 1 convolution with the stride it takes."""
     if len(shape) == 1:
-        return Layer.registry["dense"](units=shape[0], bias=False, init=HeNormal())
+        dense: Any = Layer.registry["dense"]
+        return cast("Layer", dense(units=shape[0], bias=False, init=HeNormal()))
     if len(given) == 3:
         stride = max(1, -(-given[0] // shape[0]))
-        settings = {"filters": shape[2], "kernel_size": 1, "stride": stride, "bias": False, "init": HeNormal()}
+        settings: dict[str, Any] = {
+            "filters": shape[2],
+            "kernel_size": 1,
+            "stride": stride,
+            "bias": False,
+            "init": HeNormal(),
+        }
         layer = Layer.registry["conv2d"](**settings)
         if layer.output_shape(given) == shape:
             return layer
