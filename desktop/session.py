@@ -34,6 +34,7 @@ from .undo import Lanes, LanesEdit
 Unit = Literal["operation", "minibatch", "epoch"]
 MOST_LANES = len(NAMES)
 COLLECT_MILLISECONDS = 33  # thirty frames a second
+NOTICE_MILLISECONDS = 6000  # for which the line about an edit is shown
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ class Session(QObject):
     blocked: str  # why training is not offered now (a problem of the network), one sentence; "" when it is
     progress: tuple[int, int] | None  # (done, total) kernels while the first start compiles
     failure: str  # one clear line when the worker failed; the experiment is intact
-    notice: str  # one line about what just happened to the training: paused at NaN, begun again
+    notice: str  # one line about what just happened to the training: paused at NaN, begun again, a setting applied
+    warns: bool  # the notice is about something that went wrong or has ended; otherwise it goes away by itself
     file: str  # path of the open file, "" when there is none
 
     def __init__(self, lanes: Lanes | None = None, parent: QObject | None = None):
@@ -108,6 +110,12 @@ class Session(QObject):
         self.playing = self.catching_up = self.exact = False
         self.speed, self.steps_per_second = 0.0, 0.0
         self.blocked = self.failure = self.notice = self.file = ""
+        self.warns = False
+        self._fading = QTimer(self)
+        self._fading.setSingleShot(True)
+        self._fading.setInterval(NOTICE_MILLISECONDS)
+        self._fading.timeout.connect(self._fade)
+        self._ended: tuple[work.Ended, ...] = ()
         self.progress = None
         self.log_file = ""
         self._plans: dict[int, tuple[Experiment, Plan]] = {}
@@ -276,15 +284,41 @@ class Session(QObject):
         if lanes == self.lanes:
             return
         selected = self.selected_lane
-        self.lanes = lanes
+        before, self.lanes = self.lanes, lanes
         self.selected_lane = min(self.selected_lane, len(lanes) - 1)
         self.failure = self.notice = ""
         self._check_problems()
         self._send_lanes()
+        if len(before) == len(lanes) and not self.blocked:
+            self._say_what_applies(before)
         self.lanes_changed.emit()
         if selected != self.selected_lane:
             self.selection_changed.emit()
         self.state_changed.emit()
+
+    def _say_what_applies(self, before: Lanes) -> None:
+        """Say whether an edit applies from now on or from a new start."""
+        if self.end == 0:
+            return  # nothing is trained yet: everything applies from the start
+        for old, new in zip(before, self.lanes, strict=True):
+            effect = work.effect_of(old.experiment, new.experiment, self.position)
+            lane = _("Lane {name}: ").format(name=new.name) if len(self.lanes) > 1 else ""
+            if effect == "now":
+                self._tell(lane + _("applies from step {step:,} on, without a new start").format(step=self.position))
+            elif effect == "start" and self.position:
+                self._tell(lane + _("starts over at step 0 and follows to step {step:,}").format(step=self.position))
+            elif effect == "start":
+                self._tell(lane + _("starts over at step 0"))
+
+    def _tell(self, notice: str) -> None:
+        """One line that goes away by itself."""
+        self.notice, self.warns = notice, False
+        self._fading.start()
+
+    def _fade(self) -> None:
+        if self.notice and not self.warns:
+            self.notice = ""
+            self.state_changed.emit()
 
     def select(self, lane: int | None = None, card: str | None = None) -> None:
         """Choose the lane whose cards are shown, or a card in it."""
@@ -345,6 +379,7 @@ class Session(QObject):
             return
         self.playing = True
         self.failure = self.notice = ""
+        self._ended = ()
         self._moved = self._send(work.Play())
         self.state_changed.emit()
 
@@ -369,6 +404,7 @@ class Session(QObject):
             return
         playing, self.playing = self.playing, False
         self.failure = self.notice = ""
+        self._ended = ()
         self._moved = self._send(work.Move(unit, direction))
         if playing:
             self.state_changed.emit()
@@ -492,13 +528,38 @@ class Session(QObject):
             self.failure = self._failure_line(frame.failure)
         if frame.restarted != self._restarts:
             self._restarts = frame.restarted
+            self.warns = True
             self.notice = _("The change is too far back to follow: all lanes begin again at step 0.")
         if frame.stopped is not None:
             lane, step = frame.stopped
             name = self.lanes[lane].name if lane < len(self.lanes) else ""
+            self.warns = True
             self.notice = _(
                 "Lane {name}: the loss is not a finite number from step {step:,} on. Training has paused."
             ).format(name=name, step=step)
+
+        if frame.ended != self._ended:
+            self._ended = frame.ended
+            if frame.ended:
+                self.notice, self.warns = self._ended_line(frame.ended), True
+
+    def _ended_line(self, ended: tuple[work.Ended, ...]) -> str:
+        """What is said when early stopping has ended lanes, the newest last."""
+        lines = []
+        for one in ended:
+            if one.lane >= len(self.lanes):
+                continue
+            several = len(self.lanes) > 1
+            line = _("Early stopping ended the training at step {step:,}").format(step=one.step)
+            if several:
+                name = self.lanes[one.lane].name
+                line = _("Early stopping ended lane {name} at step {step:,}").format(name=name, step=one.step)
+            if one.best is not None:
+                shown = _("; shown are the best weights, those of step {best:,}")
+                best = _("; the validation loss was least at step {best:,}")
+                line += (shown if one.shown else best).format(best=one.best)
+            lines.append(line + ".")
+        return " ".join(lines)
 
     def _failure_line(self, failure: work.Failure) -> str:
         if isinstance(failure.error, InputError):
