@@ -158,11 +158,12 @@ def _lay_out(
 def memory(experiment: Experiment, given: Shape, cards: list[Card]) -> int:
     """Bytes that a run takes for values, parameters, the gradients of both, and what the optimizer keeps."""
     training = experiment.training
-    numbers = math.prod(given)
+    size = training.batch_size
+    numbers = size * math.prod(given)
     for card in cards:
         if card.given is not None and card.shape is not None:
-            numbers += 2 * math.prod(card.shape) + card.layer.room(card.given)
+            numbers += 2 * size * math.prod(card.shape) + card.layer.room(card.given, size)
     remembered = len(training.optimizer.slots) + (len(training.averaging.slots) if training.averaging else 0)
     parameters = sum(card.parameter_count for card in cards) * (2 + remembered)
     networks = training.averaging.networks if training.averaging is not None else 1
-    return networks * (training.batch_size * numbers + parameters) * (8 if training.precision == "float64" else 4)
+    return networks * (numbers + parameters) * (8 if training.precision == "float64" else 4)

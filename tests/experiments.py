@@ -16,6 +16,10 @@ def dense(units, init="glorot_normal", bias=True):
     return {"kind": "dense", "units": units, "init": {"kind": init}, "bias": bias}
 
 
+def conv(filters, size=3, **fields):
+    return {"kind": "conv2d", "filters": filters, "kernel_size": size, **fields}
+
+
 def act(function, **fields):
     return {"kind": "activation", "function": function, **fields}
 

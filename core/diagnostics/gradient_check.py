@@ -101,4 +101,10 @@ def _loss(run: Run) -> tuple[float, NDArray[np.int64]]:
         rows, given = run.machine.rows, layer.given
         values = run.machine.arena[given.at : given.at + rows * given.width].reshape(rows, *given.shape)
         sides.append(card.layer.pieces(values).ravel())
+    program, rows = run.program, run.machine.rows
+    outputs, targets = (
+        run.machine.arena[wire.at : wire.at + rows * wire.width].reshape(rows, wire.width)
+        for wire in (program.outputs, program.targets)
+    )
+    sides.append(run.experiment.loss.pieces(outputs, targets).ravel())
     return float(line[0, layout.LOSS]), np.concatenate(sides)

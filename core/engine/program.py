@@ -147,7 +147,8 @@ class Program:
     @property
     def threads(self) -> int:
         """Threads for matrix products: one, unless a product is so large that a second one pays."""
-        largest = max((self.batch_size * t.parameter.count for t in self.tensors), default=0)
+        cards = [card for card in self.plan.cards if card.given is not None]
+        largest = max((c.layer.largest_product(c.given or (), self.batch_size) for c in cards), default=0)
         return min(os.cpu_count() or 1, 4) if largest >= THREADS_FROM else 1
 
     @property
@@ -300,10 +301,12 @@ class Builder:
         """
         readers = self._readers.get(wire.at, 0)
         self._readers[wire.at] = readers + 1
-        if readers == 0:
-            return wire.gradient
-        share = self._reserve(self.batch_size * wire.width)
-        self._producers[wire.at].rows.insert(0, (add_share, (wire.gradient, share, wire.width)))
+        share = wire.gradient
+        if readers > 0:
+            share = self._reserve(self.batch_size * wire.width)
+            self._producers[wire.at].rows.insert(0, (add_share, (wire.gradient, share, wire.width)))
+        group = self._open[1]
+        group.place, group.shape, group.symbol = share, wire.shape, "∂L/∂x"
         return share
 
     # --- operations
@@ -323,11 +326,13 @@ class Builder:
         forward.place, forward.shape, forward.symbol = y.at, y.shape, "a"
         if card.layer.inside(card.given):
             backward.place, backward.shape, backward.symbol = y.gradient, y.shape, "∂L/∂a"
-        elif x.gradient >= 0:
-            backward.place, backward.shape, backward.symbol = x.gradient, x.shape, "∂L/∂x"
+        elif backward.place >= 0:
+            pass  # `gradient_of` has said where its share of the input's gradient is
         elif weight is not None:
             backward.place, backward.shape, backward.symbol = weight.gradient, weight.parameter.shape, "∂L/∂W"
             backward.per_sample = False
+        else:
+            backward.place, backward.shape, backward.symbol = y.gradient, y.shape, "∂L/∂a"
         column = len(self.run_columns) + len(self.layers) * len(self.layer_columns)
         if self.record:
             low, high = (self.constant(bound) for bound in card.layer.saturation())

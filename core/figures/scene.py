@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -66,7 +65,7 @@ def _lane(
     experiment: Experiment,
     predictions: tuple[LayerPrediction, ...],
 ) -> Lane:
-    chance = experiment.loss.chance(layout.targets) if layout.targets else math.nan
+    chance = experiment.loss.chance(layout.outline)
     return Lane(
         name, label, view, layout, predictions, (experiment.name, experiment.seed, identity(experiment)), chance
     )

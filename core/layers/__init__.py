@@ -2,4 +2,8 @@
 
 from ..registry import discover
 
-discover(__name__, __path__, first=("dense", "activation"))
+discover(
+    __name__,
+    __path__,
+    first=("dense", "activation", "conv2d", "pool", "flatten", "dropout", "batch_norm", "layer_norm", "weight_norm"),
+)

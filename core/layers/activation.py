@@ -22,6 +22,8 @@ class ActivationLayer(Layer, frozen=True, kw_only=True, tag="activation"):
     """Applies a function to every number; the shape stays."""
 
     label: ClassVar[str] = N_("Activation")
+    formula: ClassVar[str] = "y = φ(x)"
+    source: ClassVar[str] = "torch.nn.ReLU, torch.nn.Tanh and the others, with PyTorch's definitions"
     main_fields: ClassVar[tuple[str, ...]] = ("function",)
     group: ClassVar[Group] = "function"
 

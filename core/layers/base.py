@@ -43,6 +43,7 @@ class Parameter(msgspec.Struct, frozen=True):
     weight   True for the one array whose norms the record reports for the layer
     decayed  whether regularizers act on it: weights, but neither biases nor the scale and shift of normalizations
     trained  False for what the layer keeps up itself, such as running statistics: no gradient, no optimizer
+    fitted   whether a scheme that looks at the data rescales it: the weights, where nothing else is said
     """
 
     name: str
@@ -53,11 +54,17 @@ class Parameter(msgspec.Struct, frozen=True):
     weight: bool
     decayed: bool | None = None
     trained: bool = True
+    fitted: bool | None = None
 
     @property
     def scales_output(self) -> bool:
         """Whether the array is rescaled until the layer's output has variance 1 on the first minibatch."""
-        return self.init.data_dependent
+        return self.init.data_dependent if self.fitted is None else self.fitted
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """(std, n Var) of the values that its scheme draws, see `Initializer.spread`."""
+        return self.init.spread(self.shape, self.fan_in, self.fan_out)
 
     @property
     def regularized(self) -> bool:
@@ -127,8 +134,12 @@ class Layer(Kind, frozen=True, kw_only=True):
         """The arrays that this layer learns, for inputs of shape `given`."""
         return ()
 
-    def room(self, given: Shape) -> int:
-        """Numbers per sample that it needs in memory beside its output and that output's gradient."""
+    def room(self, given: Shape, samples: int) -> int:
+        """Numbers that it needs in memory for so many samples, beside its output and that output's gradient."""
+        return 0
+
+    def largest_product(self, given: Shape, samples: int) -> int:
+        """Multiplications in its largest matrix product with so many samples: from a size on, a second thread pays."""
         return 0
 
     def trace(self, key: Callable[[str], int], steps: NDArray[np.int64], rows: int, given: Shape) -> dict[str, Any]:

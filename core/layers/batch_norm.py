@@ -14,6 +14,7 @@ import numpy as np
 from ..engine.kernel import kernel
 from ..engine.layout import ROWS
 from ..engine.memory import block, matrix
+from ..engine.sums import column_products, column_squares, column_sums
 from ..fields import about
 from ..initializers import Constant, Zeros
 from ..text import N_, _
@@ -77,16 +78,18 @@ class BatchNorm(Layer, frozen=True, kw_only=True, tag="batch_norm"):
         mean, variance = build.parameter("running_mean"), build.parameter("running_variance")
         places = x.width // n
         epsilon = build.constant(self.epsilon)
-        if not build.training:
-            build.forward(batch_norm_evaluated, x.at, y.at, gamma.at, beta.at, mean.at, variance.at, n, places, epsilon)
-            return y
         centers, scales = build.scratch(n), build.scratch(n)
+        if not build.training:
+            kept = gamma.at, beta.at, mean.at, variance.at
+            build.forward(batch_norm_evaluated, x.at, y.at, *kept, scales, n, places, epsilon)
+            return y
+        part = build.scratch(n)
         momentum = build.live(build.here("momentum"), self.momentum)
-        arrays = gamma.at, beta.at, mean.master, variance.master, centers, scales
+        arrays = gamma.at, beta.at, mean.master, variance.master, centers, scales, part
         build.forward(batch_norm_forward, x.at, y.at, *arrays, n, places, epsilon, momentum)
         dx = build.gradient_of(x) if x.gradient >= 0 else -1
-        learned = gamma.gradient, beta.gradient
-        build.backward(batch_norm_backward, x.at, dx, y.gradient, gamma.at, *learned, centers, scales, n, places)
+        learned = gamma.at, gamma.gradient, beta.gradient
+        build.backward(batch_norm_backward, x.at, dx, y.gradient, *learned, centers, scales, part, n, places)
         return y
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
@@ -97,34 +100,27 @@ class BatchNorm(Layer, frozen=True, kw_only=True, tag="batch_norm"):
 def batch_norm_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
     """y = gamma (x - mean) / sqrt(variance + epsilon) + beta, and the running statistics move toward this minibatch.
 
-    Row: x, y, gamma, beta, running mean, running variance, means, 1 / standard deviations, units, places per sample,
-    epsilon and momentum in hyper.
+    One number alone has no variance: a minibatch of one sample leaves the running variance as it is. (Its output is
+    beta; PyTorch refuses it.)
+
+    Row: x, y, gamma, beta, running mean, running variance, means, 1 / standard deviations, room for sums, units, places
+    per sample, epsilon and momentum in hyper.
     """
-    n, count = row[9], context[ROWS] * row[10]
+    n, count = row[10], context[ROWS] * row[11]
     x, y = matrix(arena, row[1], count, n), matrix(arena, row[2], count, n)
     gamma, beta = block(arena, row[3], n), block(arena, row[4], n)
     mean, variance = block(arena, row[5], n), block(arena, row[6], n)
-    center, scale = block(arena, row[7], n), block(arena, row[8], n)
-    epsilon = hyper[row[11]]
-    share = x.dtype.type(hyper[row[12]])
-    one, parts = x.dtype.type(1), x.dtype.type(1.0 / count)
+    center, scale, part = block(arena, row[7], n), block(arena, row[8], n), block(arena, row[9], n)
+    epsilon, share = hyper[row[12]], hyper[row[13]]
+    column_sums(x, center, part)
     for j in range(n):
-        center[j] = 0
-        scale[j] = 0
-    for i in range(count):
-        for j in range(n):
-            center[j] += x[i, j]
+        center[j] = np.float64(center[j]) / count
+    column_squares(x, center, scale, part)
     for j in range(n):
-        center[j] *= parts
-    for i in range(count):
-        for j in range(n):
-            deviation = x[i, j] - center[j]
-            scale[j] += deviation * deviation
-    unbiased = x.dtype.type(1.0 / max(count - 1, 1))
-    for j in range(n):
-        mean[j] = (one - share) * mean[j] + share * center[j]
-        variance[j] = (one - share) * variance[j] + share * scale[j] * unbiased
-        scale[j] = x.dtype.type(1.0 / math.sqrt(np.float64(scale[j] * parts) + epsilon))
+        mean[j] = (1.0 - share) * mean[j] + share * center[j]
+        if count > 1:
+            variance[j] = (1.0 - share) * variance[j] + share * (scale[j] / (count - 1.0))
+        scale[j] = 1.0 / math.sqrt(scale[j] / np.float64(count) + epsilon)
     for i in range(count):
         for j in range(n):
             y[i, j] = gamma[j] * ((x[i, j] - center[j]) * scale[j]) + beta[j]
@@ -134,40 +130,36 @@ def batch_norm_forward(row, arena, data, context, hyper, statistics):  # type: i
 def batch_norm_evaluated(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
     """y = gamma (x - running mean) / sqrt(running variance + epsilon) + beta.
 
-    Row: x, y, gamma, beta, running mean, running variance, units, places per sample, epsilon in hyper.
+    Row: x, y, gamma, beta, running mean, running variance, 1 / standard deviations, units, places per sample, epsilon
+    in hyper.
     """
-    n, count = row[7], context[ROWS] * row[8]
+    n, count = row[8], context[ROWS] * row[9]
     x, y = matrix(arena, row[1], count, n), matrix(arena, row[2], count, n)
     gamma, beta = block(arena, row[3], n), block(arena, row[4], n)
-    mean, variance = block(arena, row[5], n), block(arena, row[6], n)
-    epsilon = hyper[row[9]]
+    mean, variance, scale = block(arena, row[5], n), block(arena, row[6], n), block(arena, row[7], n)
+    for j in range(n):
+        scale[j] = 1.0 / math.sqrt(np.float64(variance[j]) + hyper[row[10]])
     for i in range(count):
         for j in range(n):
-            scale = x.dtype.type(1.0 / math.sqrt(np.float64(variance[j]) + epsilon))
-            y[i, j] = gamma[j] * ((x[i, j] - mean[j]) * scale) + beta[j]
+            y[i, j] = gamma[j] * ((x[i, j] - mean[j]) * scale[j]) + beta[j]
 
 
 @kernel
 def batch_norm_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
     """dx = gamma / sd (dy - mean(dy) - x^ mean(dy x^)), dgamma = sum of dy x^, dbeta = sum of dy, x^ = (x - mean) / sd.
 
-    Row: x, dx or -1, dy, gamma, dgamma, dbeta, means, 1 / standard deviations, units, places per sample.
+    Row: x, dx or -1, dy, gamma, dgamma, dbeta, means, 1 / standard deviations, room for sums, units, places per sample.
     """
-    n, count = row[9], context[ROWS] * row[10]
+    n, count = row[10], context[ROWS] * row[11]
     x, dy = matrix(arena, row[1], count, n), matrix(arena, row[3], count, n)
     gamma, dgamma, dbeta = block(arena, row[4], n), block(arena, row[5], n), block(arena, row[6], n)
-    center, scale = block(arena, row[7], n), block(arena, row[8], n)
-    for j in range(n):
-        dgamma[j] = 0
-        dbeta[j] = 0
-    for i in range(count):
-        for j in range(n):
-            dbeta[j] += dy[i, j]
-            dgamma[j] += dy[i, j] * ((x[i, j] - center[j]) * scale[j])
+    center, scale, part = block(arena, row[7], n), block(arena, row[8], n), block(arena, row[9], n)
+    column_sums(dy, dbeta, part)
+    column_products(dy, x, center, scale, dgamma, part)
     if row[2] >= 0:
         dx = matrix(arena, row[2], count, n)
-        parts = x.dtype.type(1.0 / count)
+        share = x.dtype.type(1.0 / count)
         for i in range(count):
             for j in range(n):
                 normal = (x[i, j] - center[j]) * scale[j]
-                dx[i, j] = gamma[j] * scale[j] * (dy[i, j] - dbeta[j] * parts - normal * dgamma[j] * parts)
+                dx[i, j] = gamma[j] * scale[j] * (dy[i, j] - share * (dbeta[j] + normal * dgamma[j]))

@@ -8,12 +8,14 @@ The windows are laid out as rows of a matrix (im2col), which turns the convoluti
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from ..engine.blas import add_transposed_times, times, times_transposed
 from ..engine.kernel import device, kernel
 from ..engine.layout import GEMM, ROWS
 from ..engine.memory import block, matrix
+from ..engine.sums import column_sums
 from ..errors import InputError
 from ..fields import about
 from ..initializers import GlorotNormal, Initializer, Zeros
@@ -90,6 +92,13 @@ class Conv2d(Layer, frozen=True, kw_only=True, tag="conv2d"):
         bias = Parameter("bias", (self.filters,), *fans, Zeros(), False)
         return (weight, bias) if self.bias else (weight,)
 
+    def _covered(self, length: int) -> float:
+        """Share of the pixels of all windows along a side that lie inside of the image, not in the zeros around it."""
+        windows, before = self._line(length)
+        starts = [i * self.stride - before for i in range(windows)]
+        inside = sum(min(start + self.kernel_size, length) - max(start, 0) for start in starts)
+        return inside / (windows * self.kernel_size)
+
     def _window(self, given: Shape) -> int:
         return self.kernel_size**2 * given[2]
 
@@ -98,9 +107,13 @@ class Conv2d(Layer, frozen=True, kw_only=True, tag="conv2d"):
         rows, columns, _filters = self.output_shape(given)
         return max(1, LARGEST_MATRIX // (rows * columns * self._window(given)))
 
-    def room(self, given: Shape) -> int:
-        rows, columns, _filters = self.output_shape(given)
-        return 2 * rows * columns * self._window(given)
+    def room(self, given: Shape, samples: int) -> int:
+        rows, columns, filters = self.output_shape(given)
+        return min(self._part(given), samples) * rows * columns * self._window(given) + filters
+
+    def largest_product(self, given: Shape, samples: int) -> int:
+        rows, columns, filters = self.output_shape(given)
+        return min(self._part(given), samples) * rows * columns * self._window(given) * filters
 
     def emit(self, build: Builder, x: Wire) -> Wire:
         height, width, channels = x.shape
@@ -117,7 +130,8 @@ class Conv2d(Layer, frozen=True, kw_only=True, tag="conv2d"):
         numbers = x.at, y.at, weight.at, bias.at if bias else -1, filters, windows, first
         build.forward(conv2d_forward, *numbers)
         gradients = y.gradient, weight.gradient, bias.gradient if bias else -1
-        build.backward(conv2d_weight_gradient, x.at, *gradients, filters, windows, first)
+        part_sums = build.scratch(filters)
+        build.backward(conv2d_weight_gradient, x.at, *gradients, filters, windows, first, part_sums)
         if x.gradient >= 0:
             dx = build.gradient_of(x)
             build.backward(conv2d_input_gradient, dx, y.gradient, weight.at, filters, windows, first)
@@ -126,13 +140,26 @@ class Conv2d(Layer, frozen=True, kw_only=True, tag="conv2d"):
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
         if not self.init.random:
             raise NotImplementedError("mean-field theory is about random weights")
-        fan_in, fan_out = self._window(given), self.filters * self.kernel_size**2
-        std = self.init.deviation(fan_in, fan_out, signal.second_moment)
+        height, width, channels = given
+        rows, columns, filters = shape = self.output_shape(given)
+        area = self.kernel_size**2
+        # In the mean over all places: zeros around the image add nothing to what arrives and take nothing back.
+        covered = self._covered(height) * self._covered(width)
+        arriving = channels * area * covered * signal.second_moment
+        weights = self.kernel_size, self.kernel_size, channels, filters
+        std = self.init.fitted(weights, channels * area, filters * area, arriving)
+        behind = signal.through_weights(
+            channels * area, filters * area, std * math.sqrt(covered), width=math.prod(shape)
+        )
         # An input feeds only as many windows as there are: fewer at the border, and with a stride.
-        shape = self.output_shape(given)
-        fed = math.prod(shape) * fan_in / math.prod(given)
-        behind = signal.through_weights(fan_in, fan_out, std, width=math.prod(shape))
-        return behind.with_backward(fed * std * std)
+        fed = filters * area * covered * rows * columns / (height * width)
+        # All places share their weights, so that finite width is a matter of the channels.
+        return replace(
+            behind,
+            backward=fed * std * std,
+            log_variance=behind.log_variance + 2.0 / filters - 2.0 / behind.width,
+            backward_log_variance=2.0 / channels,
+        )
 
 
 @device
@@ -221,8 +248,10 @@ def conv2d_forward(row, arena, data, context, hyper, statistics):  # type: ignor
 
 @kernel
 def conv2d_weight_gradient(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
-    """dW = windowsᵀ dy, db = sum of dy over samples and positions. Row: x, dy, dW, db or -1, filters, windows, geometry
-    in hyper.
+    """dW = windowsᵀ dy, db = sum of dy over samples and positions.
+
+    Row: x, dy, dW, db or -1, filters, windows, geometry in hyper, room for sums. Where the windows of all samples were
+    laid out together on the way forward, they still stand there.
     """
     height, width, channels, size, stride, above, before, down, across, part = _layout(hyper, row[7])
     rows, filters, area, inputs = context[ROWS], row[5], down * across, height * width * channels
@@ -232,16 +261,13 @@ def conv2d_weight_gradient(row, arena, data, context, hyper, statistics):  # typ
         dW[i] = 0
     for start in range(0, rows, part):
         count = min(part, rows - start)
-        lay_out_windows(arena, row[1] + start * inputs, row[6], count, hyper, row[7])
+        if rows > part:
+            lay_out_windows(arena, row[1] + start * inputs, row[6], count, hyper, row[7])
         dy = row[2] + start * area * filters
         add_transposed_times(context[GEMM], arena, row[6], dy, row[3], window, count * area, filters)
     if row[4] >= 0:
         dy, db = matrix(arena, row[2], rows * area, filters), block(arena, row[4], filters)
-        for j in range(filters):
-            db[j] = 0
-        for i in range(rows * area):
-            for j in range(filters):
-                db[j] += dy[i, j]
+        column_sums(dy, db, block(arena, row[8], filters))
 
 
 @kernel

@@ -24,6 +24,8 @@ class Dense(Layer, frozen=True, kw_only=True, tag="dense"):
     """Every output is a weighted sum of all inputs. Images are flattened first."""
 
     label: ClassVar[str] = N_("Dense")
+    formula: ClassVar[str] = "y = x W + b"
+    source: ClassVar[str] = "torch.nn.Linear (which keeps W transposed)"
     main_fields: ClassVar[tuple[str, ...]] = ("units", "init")
 
     units: Annotated[
@@ -44,6 +46,9 @@ class Dense(Layer, frozen=True, kw_only=True, tag="dense"):
         bias = Parameter("bias", (self.units,), n, self.units, Zeros(), False)
         return (weight, bias) if self.bias else (weight,)
 
+    def largest_product(self, given: Shape, samples: int) -> int:
+        return samples * math.prod(given) * self.units
+
     def emit(self, build: Builder, x: Wire) -> Wire:
         y = build.wire((self.units,))
         weight = build.parameter("weight")
@@ -58,8 +63,8 @@ class Dense(Layer, frozen=True, kw_only=True, tag="dense"):
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
         if not self.init.random:
             raise NotImplementedError("mean-field theory is about random weights")
-        n = math.prod(given)
-        return signal.through_weights(n, self.units, self.init.deviation(n, self.units, signal.second_moment))
+        n, m = math.prod(given), self.units
+        return signal.through_weights(n, m, self.init.fitted((n, m), n, m, n * signal.second_moment))
 
 
 @kernel

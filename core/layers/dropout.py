@@ -56,8 +56,8 @@ class Dropout(Layer, frozen=True, kw_only=True, tag="dropout"):
     def output_shape(self, given: Shape) -> Shape:
         return given
 
-    def room(self, given: Shape) -> int:
-        return math.prod(given)
+    def room(self, given: Shape, samples: int) -> int:
+        return samples * math.prod(given)
 
     def emit(self, build: Builder, x: Wire) -> Wire:
         if not build.training:

@@ -4,6 +4,7 @@ gradient have a way around the layers.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
@@ -75,6 +76,9 @@ class Residual(Layer, frozen=True, kw_only=True, tag="residual"):
         if self.shortcut == "projection":
             _projection(given, shape)
         return shape
+
+    def room(self, given: Shape, samples: int) -> int:
+        return samples * math.prod(given)  # the second share of the input's gradient
 
     def emit(self, build: Builder, x: Wire) -> Wire:
         chains = self.inside(x.shape)

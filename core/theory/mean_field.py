@@ -24,7 +24,7 @@ usual choice, is wrong by 1e-3 for ReLU at 100 points: it does not see the kink.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -442,6 +442,34 @@ class Signal:
 
 
 # --- blocks
+
+
+def side_by_side(signals: Sequence[Signal]) -> Signal:
+    """Signals laid next to each other, as at the end of an inception block: moments are means over all numbers.
+
+    `backward` of the result is 1, that of laying them there.
+    """
+    width = sum(s.width for s in signals)
+    shares = [s.width / width for s in signals]
+
+    def mean(numbers: Iterable[float]) -> float:
+        return sum(share * number for share, number in zip(shares, numbers, strict=True))
+
+    first, second = signals[0], mean(s.second_moment for s in signals)
+    weights = [
+        share * s.second_moment / second if second > 0.0 else 0.0 for share, s in zip(shares, signals, strict=True)
+    ]
+    together = first.becoming(
+        mean=mean(s.mean for s in signals),
+        second_moment=second,
+        shared=mean(s.shared for s in signals),
+        backward=1.0,
+        width=width,
+    )
+    # Branches that are distributed alike are so together; other mixtures are taken as normal.
+    law = first.law if all(s.law == first.law for s in signals) else together.law
+    scatter = sum(w * w * s.log_variance for w, s in zip(weights, signals, strict=True))
+    return replace(together, law=law, log_variance=scatter)
 
 
 def through_chain(signal: Signal, chain: Chain, given: tuple[int, ...]) -> tuple[Signal, tuple[Inner, ...], float]:

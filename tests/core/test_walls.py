@@ -42,7 +42,7 @@ def test_only_the_engine_imports_numba(path):
         assert not [name for name in imports(path) if name.split(".")[0] in ("numba", "llvmlite")]
 
 
-@pytest.mark.parametrize("family", ["layers", "gradient_steps", "lessons"])
+@pytest.mark.parametrize("family", ["layers", "losses", "gradient_steps", "lessons"])
 def test_kinds_of_one_family_do_not_import_each_other(family):
     kinds = {p.stem for p in (CORE / family).glob("*.py")} - SHARED
     for kind in kinds:

@@ -165,10 +165,11 @@ def test_the_numbers_at_the_axes_are_those_that_are_shown_live(kind):
 
 
 def test_several_figures_on_one_page_and_each_in_a_file(tmp_path):
-    figures = [figure_of(kind, "normal") for kind in KINDS]
+    kinds = KINDS[:4]
+    figures = [figure_of(kind, "normal") for kind in kinds]
     written = save_all(figures, tmp_path / "new", ("png", "pdf"), "paper")
     assert sorted(path.name for path in written) == sorted(
-        [f"{name}.{form}" for name in (*KINDS, "all") for form in ("png", "pdf")]
+        [f"{name}.{form}" for name in (*kinds, "all") for form in ("png", "pdf")]
     )
     with Image.open(tmp_path / "new" / "all.png") as image:
         assert image.width == 2 * round(PRESETS["paper"].width * PRESETS["paper"].dpi)

@@ -27,13 +27,13 @@ def grid(qtbot, still):
     made.resize(980, 520)
     made.show()
     still.show_scene(scene("normal"))
-    qtbot.waitUntil(lambda: all(panel.view.areas for panel in made.panels))
+    qtbot.waitUntil(lambda: all(panel.view.areas for panel in made.visible_panels()))
     return made
 
 
 @pytest.fixture
 def dialog(qtbot, grid, tmp_path):
-    made = ExportDialog(grid.panels[0].session, grid.panels)
+    made = ExportDialog(grid.panels[0].session, grid.visible_panels())
     qtbot.addWidget(made, before_close_func=lambda _dialog: qtbot.waitUntil(lambda: idle(made), timeout=20_000))
     made.folder.setText(str(tmp_path / "figures"))
     made.show()
@@ -66,7 +66,7 @@ def test_from_a_panels_menu_that_panel_is_chosen(qtbot, grid):
     grid.panels[1].export()
     dialog = grid.findChild(ExportDialog)
     assert [figure.name for figure in dialog.chosen_figures()] == ["gradients"]
-    assert len(dialog.panel_boxes) == len(grid.panels)
+    assert len(dialog.panel_boxes) == len(grid.visible_panels())
     qtbot.waitUntil(lambda: idle(dialog), timeout=20_000)
     dialog.close()
 
@@ -91,7 +91,7 @@ def test_every_format_can_be_read_back(qtbot, dialog, tmp_path):
 def test_what_was_zoomed_is_written(qtbot, grid, still, monkeypatch, tmp_path):
     grid.panels[1].view.zoom_by(0.5)
     limits = grid.panels[1].view.shown().plots[0].y.limits
-    made = ExportDialog(still, grid.panels, grid)
+    made = ExportDialog(still, grid.visible_panels(), grid)
     assert made._figures[1].plots[0].y.limits == limits
     qtbot.waitUntil(lambda: idle(made), timeout=20_000)
     made.close()
@@ -138,7 +138,7 @@ def test_choices_are_remembered(qtbot, grid, still, dialog, tmp_path):
     dialog.pattern.setText("lecture-7")
     dialog.export()
     assert written(dialog, qtbot) == ["lecture-7.svg"]
-    again = ExportDialog(still, grid.panels, grid)
+    again = ExportDialog(still, grid.visible_panels(), grid)
     assert [form for form, box in again.format_boxes.items() if box.isChecked()] == ["svg"]
     assert again.preset.currentData() == "paper"
     assert again.folder.text() == str(tmp_path / "figures")
@@ -211,7 +211,7 @@ def test_every_word_is_translated(qtbot, grid, still):
             return f"⟦{singular if count == 1 else plural}⟧"
 
     use_translations(Brackets())
-    made = ExportDialog(still, grid.panels, grid)
+    made = ExportDialog(still, grid.visible_panels(), grid)
     for widget in made.findChildren(QLabel) + made.findChildren(QPushButton) + made.findChildren(QCheckBox):
         text = widget.text()
         assert not text or "⟦" in text or text in ("PNG", "SVG", "PDF", "CSV") or widget is made.example, text

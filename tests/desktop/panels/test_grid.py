@@ -23,6 +23,11 @@ def grid(qtbot, still):
     return made
 
 
+def first(grid):
+    """The panels of the layout that the program begins with."""
+    return [panel for panel in grid.panels if panel.at_first]
+
+
 def named(grid, name):
     return next(panel for panel in grid.panels if panel.name == name)
 
@@ -39,8 +44,8 @@ def test_two_above_two_below_in_equal_parts(grid):
 def test_charts_have_room_at_any_size(qtbot, grid, still, size):
     grid.resize(*size)
     still.show_scene(scene("four lanes"))
-    qtbot.waitUntil(lambda: all(panel.view.areas for panel in grid.panels))
-    for panel in grid.panels:
+    qtbot.waitUntil(lambda: all(panel.view.areas for panel in first(grid)))
+    for panel in first(grid):
         for area in panel.view.areas:
             assert area.where.width() > 0.5 * panel.width()
             assert area.where.height() >= (20 if size[1] > 500 else 8)
@@ -54,14 +59,23 @@ def test_hiding_gives_the_room_to_the_others(qtbot, grid):
     action.trigger()
     assert signal.isHidden()
     qtbot.waitUntil(lambda: gradients.width() > 900)
-    assert grid.visible_panels() == grid.panels[1:]
+    assert grid.visible_panels() == first(grid)[1:]
     grid.toggle_actions()[1].trigger()
     qtbot.waitUntil(lambda: named(grid, "over-time").height() > 480)  # an empty row takes no room
     action.trigger()
     assert not signal.isHidden()
     grid.reset()
-    assert grid.visible_panels() == grid.panels
-    assert all(action.isChecked() for action in grid.toggle_actions())
+    assert grid.visible_panels() == first(grid)
+    assert [action.isChecked() for action in grid.toggle_actions()] == [panel.at_first for panel in grid.panels]
+
+
+def test_a_panel_beyond_the_first_layout_is_one_click_in_the_menu_away(qtbot, grid, still):
+    ratios = named(grid, "update-ratio")
+    assert ratios.isHidden()
+    grid.toggle_actions()[grid.panels.index(ratios)].trigger()
+    still.show_scene(scene("normal"))
+    assert not ratios.isHidden()
+    qtbot.waitUntil(lambda: bool(ratios.view.areas))
 
 
 def test_a_double_click_on_the_title_makes_a_panel_large_and_small_again(qtbot, grid):
@@ -73,7 +87,7 @@ def test_a_double_click_on_the_title_makes_a_panel_large_and_small_again(qtbot, 
     curves.fill_menu()
     back = next(action for action in curves.menu.actions() if action.text() == "Back to the other panels")
     back.trigger()
-    assert grid.visible_panels() == grid.panels
+    assert grid.visible_panels() == first(grid)
 
 
 def test_hide_from_the_panels_own_menu(grid):
@@ -114,13 +128,13 @@ def test_the_arrangement_is_found_again(qtbot, grid, still):
 )
 def test_a_damaged_arrangement_changes_nothing(grid, state):
     assert not grid.restore_state(state)
-    assert grid.visible_panels() == grid.panels
+    assert grid.visible_panels() == first(grid)
 
 
 def test_an_arrangement_with_unknown_panels_is_taken_as_far_as_it_goes(grid):
     state = json.loads(grid.save_state())
-    state["hidden"] = ["no-such-panel", "signal"]
+    state["hidden"] += ["no-such-panel", "signal"]
     state["maximized"] = "no-such-panel"
     state["options"]["no-such-panel"] = {"a": 1}
     assert grid.restore_state(json.dumps(state).encode())
-    assert grid.visible_panels() == grid.panels[1:]
+    assert grid.visible_panels() == first(grid)[1:]

@@ -1,0 +1,108 @@
+"""An inception block sends its input through several branches side by side and puts their outputs next to each other:
+the following layer chooses what it needs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from ..engine.kernel import kernel
+from ..engine.layout import ROWS
+from ..engine.memory import matrix
+from ..errors import InputError
+from ..fields import about
+from ..text import N_, _
+from .base import Chain, Layer, Shape, chain_shape
+
+if TYPE_CHECKING:
+    from ..engine.program import Builder, Wire
+    from ..theory.mean_field import Inner, Signal
+
+
+@Layer.registry.add("inception")
+class Inception(Layer, frozen=True, kw_only=True, tag="inception"):
+    """Branches side by side, their outputs concatenated: channels after channels, or units after units."""
+
+    label: ClassVar[str] = N_("Inception block")
+    formula: ClassVar[str] = "y = [F₁(x), F₂(x), …]"
+    source: ClassVar[str] = "Szegedy et al. 2014 (arXiv 1409.4842), fig. 2; torch.cat(dim=1)"
+    main_fields: ClassVar[tuple[str, ...]] = ()
+
+    branches: Annotated[
+        tuple[tuple[Layer, ...], ...],
+        about(
+            N_("branches"),
+            N_("Each is a list of layers; all start from the block's input. An empty one hands the input on."),
+            length=(1, 16),
+        ),
+    ]
+
+    def title(self) -> str:
+        return _(self.label)
+
+    def inside(self, given: Shape | None) -> tuple[Chain, ...]:
+        return tuple(Chain(f"branches.{index}", layers) for index, layers in enumerate(self.branches))
+
+    def output_shape(self, given: Shape) -> Shape:
+        shapes = [chain_shape(layers, given) for layers in self.branches]
+        if any(shape[:-1] != shapes[0][:-1] for shape in shapes):
+            raise InputError(
+                _(
+                    "the branches put out {shapes}, which cannot be laid side by side: "
+                    'give them all the same height and width, for example by padding "same"'
+                ).format(shapes=", ".join("×".join(map(str, shape)) for shape in shapes))
+            )
+        return *shapes[0][:-1], sum(shape[-1] for shape in shapes)
+
+    def room(self, given: Shape, samples: int) -> int:
+        # every branch but the first has a share of its own of the input's gradient
+        return (len(self.branches) - 1) * samples * math.prod(given)
+
+    def emit(self, build: Builder, x: Wire) -> Wire:
+        parts = [build.chain(chain, x) for chain in self.inside(x.shape)]
+        y = build.wire(self.output_shape(x.shape))
+        channels = y.shape[-1]
+        first = 0
+        for part in parts:
+            own = part.shape[-1]
+            numbers = y.width // channels, channels, first, own
+            build.forward(concatenate_forward, part.at, y.at, *numbers)
+            if part.gradient >= 0:
+                build.backward(concatenate_backward, build.gradient_of(part), y.gradient, *numbers)
+            first += own
+        return y
+
+    def mean_field(self, signal: Signal, given: Shape) -> Signal:
+        from ..theory.mean_field import side_by_side, through_chain
+
+        signals: list[Signal] = []
+        inside: tuple[Inner, ...] = ()
+        backward = 0.0
+        for chain in self.inside(given):
+            behind, inner, back = through_chain(signal, chain, given)
+            signals.append(behind)
+            inside += inner
+            backward += back  # the branches' shares of the gradient are independent of each other
+        return replace(side_by_side(signals), backward=backward, inside=inside)
+
+
+@kernel
+def concatenate_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """One branch's channels are written into y at every place. Row: part, y, places, channels of y, first, own."""
+    places, channels, first, own = context[ROWS] * row[3], row[4], row[5], row[6]
+    part, y = matrix(arena, row[1], places, own), matrix(arena, row[2], places, channels)
+    for i in range(places):
+        for j in range(own):
+            y[i, first + j] = part[i, j]
+
+
+@kernel
+def concatenate_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """One branch's channels of dy. Row: dpart, dy, places, channels of y, first, own."""
+    places, channels, first, own = context[ROWS] * row[3], row[4], row[5], row[6]
+    dpart, dy = matrix(arena, row[1], places, own), matrix(arena, row[2], places, channels)
+    for i in range(places):
+        for j in range(own):
+            dpart[i, j] = dy[i, first + j]

@@ -1,0 +1,126 @@
+"""Layer normalization gives every sample mean 0 and variance 1 over all its numbers, then a learned scale and shift.
+
+Other than batch normalization it looks at one sample at a time, so it does the same in training and in evaluation, for
+minibatches of any size.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import numpy as np
+
+from ..engine.kernel import kernel
+from ..engine.layout import ROWS
+from ..engine.memory import block, matrix
+from ..fields import about
+from ..initializers import Constant, Zeros
+from ..text import N_, _
+from .base import Layer, Parameter, Shape
+
+if TYPE_CHECKING:
+    from ..engine.program import Builder, Wire
+    from ..theory.mean_field import Signal
+
+
+@Layer.registry.add("layer_norm")
+class LayerNorm(Layer, frozen=True, kw_only=True, tag="layer_norm"):
+    """Every sample is normalized over all its numbers, in an image over pixels and channels together."""
+
+    label: ClassVar[str] = N_("Layer norm")
+    formula: ClassVar[str] = "y = γ (x − μ) / √(σ² + ε) + β,  μ and σ² over the numbers of a sample"
+    source: ClassVar[str] = "Ba, Kiros & Hinton 2016 (arXiv 1607.06450), eq. 3; torch.nn.LayerNorm(shape)"
+
+    epsilon: Annotated[
+        float,
+        about(
+            N_("epsilon"), N_("Added to the variance, against dividing by zero."), minimum=0.0, maximum=1.0, scale="log"
+        ),
+    ] = 1e-5
+
+    def title(self) -> str:
+        return _(self.label)
+
+    def output_shape(self, given: Shape) -> Shape:
+        return given
+
+    def parameters(self, given: Shape) -> tuple[Parameter, ...]:
+        n = math.prod(given)
+        return (
+            Parameter("gamma", given, n, n, Constant(value=1.0), False),
+            Parameter("beta", given, n, n, Zeros(), False),
+        )
+
+    def room(self, given: Shape, samples: int) -> int:
+        return 2 * samples
+
+    def emit(self, build: Builder, x: Wire) -> Wire:
+        y = build.wire(x.shape)
+        gamma, beta = build.parameter("gamma"), build.parameter("beta")
+        centers, scales = build.scratch(build.batch_size), build.scratch(build.batch_size)
+        epsilon = build.constant(self.epsilon)
+        build.forward(layer_norm_forward, x.at, y.at, gamma.at, beta.at, centers, scales, x.width, epsilon)
+        dx = build.gradient_of(x) if x.gradient >= 0 else -1
+        learned = gamma.at, gamma.gradient, beta.gradient
+        build.backward(layer_norm_backward, x.at, dx, y.gradient, *learned, centers, scales, x.width)
+        return y
+
+    def mean_field(self, signal: Signal, given: Shape) -> Signal:
+        return signal.through_layer_norm(self.epsilon)
+
+
+@kernel
+def layer_norm_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """y = gamma (x - mean) / sqrt(variance + epsilon) + beta, sample by sample.
+
+    Row: x, y, gamma, beta, means, 1 / standard deviations, width, epsilon in hyper.
+    """
+    rows, n, epsilon = context[ROWS], row[7], hyper[row[8]]
+    x, y = matrix(arena, row[1], rows, n), matrix(arena, row[2], rows, n)
+    gamma, beta = block(arena, row[3], n), block(arena, row[4], n)
+    center, scale = block(arena, row[5], rows), block(arena, row[6], rows)
+    for i in range(rows):
+        total, squares = 0.0, 0.0
+        for j in range(n):
+            total += np.float64(x[i, j])
+        mean = total / n
+        for j in range(n):
+            deviation = np.float64(x[i, j]) - mean
+            squares += deviation * deviation
+        center[i] = mean
+        scale[i] = 1.0 / math.sqrt(squares / n + epsilon)
+        for j in range(n):
+            y[i, j] = gamma[j] * ((x[i, j] - center[i]) * scale[i]) + beta[j]
+
+
+@kernel
+def layer_norm_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """dx = 1 / sd (d - mean(d) - x^ mean(d x^)), d = gamma dy, x^ = (x - mean) / sd; dgamma = sum of dy x^, dbeta = sum
+    of dy, over the samples.
+
+    Row: x, dx or -1, dy, gamma, dgamma, dbeta, means, 1 / standard deviations, width.
+    """
+    rows, n = context[ROWS], row[9]
+    x, dy = matrix(arena, row[1], rows, n), matrix(arena, row[3], rows, n)
+    gamma, dgamma, dbeta = block(arena, row[4], n), block(arena, row[5], n), block(arena, row[6], n)
+    center, scale = block(arena, row[7], rows), block(arena, row[8], rows)
+    for j in range(n):
+        dgamma[j] = 0
+        dbeta[j] = 0
+    for i in range(rows):
+        for j in range(n):
+            dbeta[j] += dy[i, j]
+            dgamma[j] += dy[i, j] * ((x[i, j] - center[i]) * scale[i])
+    if row[2] >= 0:
+        dx = matrix(arena, row[2], rows, n)
+        for i in range(rows):
+            total, product = 0.0, 0.0
+            for j in range(n):
+                d = gamma[j] * dy[i, j]
+                total += np.float64(d)
+                product += np.float64(d * ((x[i, j] - center[i]) * scale[i]))
+            mean, slope = dx.dtype.type(total / n), dx.dtype.type(product / n)
+            for j in range(n):
+                normal = (x[i, j] - center[i]) * scale[i]
+                dx[i, j] = scale[i] * (gamma[j] * dy[i, j] - mean - normal * slope)

@@ -1,0 +1,258 @@
+"""Pooling makes an image smaller: every window of it is summed up in one number per channel, its largest or its mean.
+
+The network then sees more of the image at once and cares less about where exactly something is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.kernel import kernel
+from ..engine.layout import ROWS
+from ..engine.memory import block, matrix
+from ..errors import InputError
+from ..fields import about
+from ..text import N_, _
+from .base import Layer, Shape, image
+
+if TYPE_CHECKING:
+    from ..engine.program import Builder, Wire
+    from ..theory.mean_field import Signal
+
+
+class Pool(Layer, frozen=True, kw_only=True):
+    """Windows inside of an image."""
+
+    main_fields: ClassVar[tuple[str, ...]] = ("size", "stride")
+
+    size: Annotated[
+        int, about(N_("size"), N_("Height and width of the window."), unit=N_("pixels"), minimum=1, maximum=31)
+    ] = 2
+    stride: Annotated[
+        int | None,
+        about(
+            N_("stride"),
+            N_("How far the window moves at a time; when it is left out, by its own size."),
+            unit=N_("pixels"),
+            minimum=1,
+            maximum=31,
+        ),
+    ] = None
+
+    @property
+    def step(self) -> int:
+        """How far the window moves."""
+        return self.size if self.stride is None else self.stride
+
+    def title(self) -> str:
+        return _(self.label)
+
+    def output_shape(self, given: Shape) -> Shape:
+        height, width, channels = image(given, _(self.label))
+        if min(height, width) < self.size:
+            raise InputError(
+                _(
+                    "a window of {size} by {size} does not fit into an image of {height} by {width}: "
+                    "make it smaller, or leave the layer out"
+                ).format(size=self.size, height=height, width=width)
+            )
+        return (height - self.size) // self.step + 1, (width - self.size) // self.step + 1, channels
+
+    def geometry(self, given: Shape) -> tuple[int, ...]:
+        """What kernels need to know: height, width, channels, size, stride, windows down and across."""
+        rows, columns, _channels = self.output_shape(given)
+        return *given, self.size, self.step, rows, columns
+
+    def mean_field(self, signal: Signal, given: Shape) -> Signal:
+        raise NotImplementedError("mean-field theory does not follow how alike the pixels of a window are")
+
+
+@Layer.registry.add("max_pool")
+class MaxPool(Pool, frozen=True, kw_only=True, tag="max_pool"):
+    """Keeps the largest number of every window; the gradient goes to the place where it stood."""
+
+    label: ClassVar[str] = N_("Max pooling")
+    formula: ClassVar[str] = "y[i, j, c] = max x[s i + u, s j + v, c],  0 ≤ u, v < k"
+    source: ClassVar[str] = "torch.nn.MaxPool2d"
+
+    def room(self, given: Shape, samples: int) -> int:
+        rows, columns, channels = self.output_shape(given)
+        return samples * rows * columns * channels
+
+    def pieces(self, x: NDArray[np.floating]) -> NDArray[np.int64]:
+        windows = np.lib.stride_tricks.sliding_window_view(x, (self.size, self.size), axis=(1, 2))
+        windows = windows[:, :: self.step, :: self.step].reshape(-1, self.size**2)
+        return windows.argmax(axis=1)
+
+    def emit(self, build: Builder, x: Wire) -> Wire:
+        y = build.wire(self.output_shape(x.shape))
+        winners = build.scratch(build.batch_size * y.width)
+        geometry = self.geometry(x.shape)
+        build.forward(max_pool_forward, x.at, y.at, winners, *geometry)
+        if x.gradient >= 0:
+            build.backward(max_pool_backward, build.gradient_of(x), y.gradient, winners, *geometry)
+        return y
+
+
+@Layer.registry.add("average_pool")
+class AveragePool(Pool, frozen=True, kw_only=True, tag="average_pool"):
+    """Takes the mean of every window; its gradient is shared out evenly."""
+
+    label: ClassVar[str] = N_("Average pooling")
+    formula: ClassVar[str] = "y[i, j, c] = 1/k² Σ x[s i + u, s j + v, c],  0 ≤ u, v < k"
+    source: ClassVar[str] = "torch.nn.AvgPool2d"
+
+    def emit(self, build: Builder, x: Wire) -> Wire:
+        y = build.wire(self.output_shape(x.shape))
+        geometry = self.geometry(x.shape)
+        build.forward(average_pool_forward, x.at, y.at, *geometry)
+        if x.gradient >= 0:
+            build.backward(average_pool_backward, build.gradient_of(x), y.gradient, *geometry)
+        return y
+
+
+@Layer.registry.add("global_average_pool")
+class GlobalAveragePool(Layer, frozen=True, kw_only=True, tag="global_average_pool"):
+    """Takes the mean of every channel over the whole image: one number per channel is left, wherever things were."""
+
+    label: ClassVar[str] = N_("Global average pooling")
+    formula: ClassVar[str] = "y[c] = 1/(h w) Σ x[i, j, c]"
+    source: ClassVar[str] = "Lin et al. 2013 (arXiv 1312.4400), 3.2; torch.nn.AdaptiveAvgPool2d(1), flattened"
+
+    def title(self) -> str:
+        return _(self.label)
+
+    def output_shape(self, given: Shape) -> Shape:
+        return (image(given, _(self.label))[2],)
+
+    def emit(self, build: Builder, x: Wire) -> Wire:
+        height, width, channels = x.shape
+        y = build.wire((channels,))
+        build.forward(global_average_pool_forward, x.at, y.at, height * width, channels)
+        if x.gradient >= 0:
+            dx = build.gradient_of(x)
+            build.backward(global_average_pool_backward, dx, y.gradient, height * width, channels)
+        return y
+
+    def mean_field(self, signal: Signal, given: Shape) -> Signal:
+        raise NotImplementedError("mean-field theory does not follow how alike the pixels of an image are")
+
+
+@kernel
+def max_pool_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """y = the largest number of every window, and which one of the window it was: the first of equal ones, a NaN
+    before all others.
+
+    Row: x, y, winners, height, width, channels, size, stride, windows down, windows across.
+    """
+    height, width, channels, size, stride, down, across = row[4], row[5], row[6], row[7], row[8], row[9], row[10]
+    for n in range(context[ROWS]):
+        for i in range(down):
+            for j in range(across):
+                to = ((n * down + i) * across + j) * channels
+                y, winner = block(arena, row[2] + to, channels), block(arena, row[3] + to, channels)
+                for u in range(size):
+                    for v in range(size):
+                        pixel = (n * height + i * stride + u) * width + j * stride + v
+                        x = block(arena, row[1] + pixel * channels, channels)
+                        number = x.dtype.type(u * size + v)
+                        if u == 0 and v == 0:
+                            for c in range(channels):
+                                y[c] = x[c]
+                                winner[c] = number
+                        else:
+                            for c in range(channels):
+                                better = (x[c] > y[c]) | (x[c] != x[c])
+                                y[c] = x[c] if better else y[c]
+                                winner[c] = number if better else winner[c]
+
+
+@kernel
+def max_pool_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """dx at the largest number of every window += dy. Row: dx, dy, winners, then as in the forward kernel."""
+    height, width, channels, size, stride, down, across = row[4], row[5], row[6], row[7], row[8], row[9], row[10]
+    dx = block(arena, row[1], context[ROWS] * height * width * channels)
+    for k in range(dx.size):
+        dx[k] = 0
+    for n in range(context[ROWS]):
+        for i in range(down):
+            for j in range(across):
+                at = ((n * down + i) * across + j) * channels
+                dy, winner = block(arena, row[2] + at, channels), block(arena, row[3] + at, channels)
+                for c in range(channels):
+                    u, v = divmod(int(winner[c]), size)
+                    dx[((n * height + i * stride + u) * width + j * stride + v) * channels + c] += dy[c]
+
+
+@kernel
+def average_pool_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """y = the mean of every window. Row: x, y, height, width, channels, size, stride, windows down, windows across."""
+    height, width, channels, size, stride, down, across = row[3], row[4], row[5], row[6], row[7], row[8], row[9]
+    for n in range(context[ROWS]):
+        for i in range(down):
+            for j in range(across):
+                y = block(arena, row[2] + ((n * down + i) * across + j) * channels, channels)
+                for c in range(channels):
+                    y[c] = 0
+                for u in range(size):
+                    for v in range(size):
+                        pixel = (n * height + i * stride + u) * width + j * stride + v
+                        x = block(arena, row[1] + pixel * channels, channels)
+                        for c in range(channels):
+                            y[c] += x[c]
+                share = y.dtype.type(1.0 / (size * size))
+                for c in range(channels):
+                    y[c] *= share
+
+
+@kernel
+def average_pool_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """dx of all pixels of a window += dy / their number. Row: dx, dy, then as in the forward kernel."""
+    height, width, channels, size, stride, down, across = row[3], row[4], row[5], row[6], row[7], row[8], row[9]
+    dx = block(arena, row[1], context[ROWS] * height * width * channels)
+    for k in range(dx.size):
+        dx[k] = 0
+    share = dx.dtype.type(1.0 / (size * size))
+    for n in range(context[ROWS]):
+        for i in range(down):
+            for j in range(across):
+                dy = block(arena, row[2] + ((n * down + i) * across + j) * channels, channels)
+                for u in range(size):
+                    for v in range(size):
+                        pixel = (n * height + i * stride + u) * width + j * stride + v
+                        part = block(arena, row[1] + pixel * channels, channels)
+                        for c in range(channels):
+                            part[c] += share * dy[c]
+
+
+@kernel
+def global_average_pool_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """y = the mean of every channel. Row: x, y, pixels, channels."""
+    pixels, channels = row[3], row[4]
+    y = matrix(arena, row[2], context[ROWS], channels)
+    share = y.dtype.type(1.0 / pixels)
+    for n in range(context[ROWS]):
+        x = matrix(arena, row[1] + n * pixels * channels, pixels, channels)
+        for c in range(channels):
+            y[n, c] = 0
+        for k in range(pixels):
+            for c in range(channels):
+                y[n, c] += x[k, c]
+        for c in range(channels):
+            y[n, c] *= share
+
+
+@kernel
+def global_average_pool_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """dx = dy / pixels. Row: dx, dy, pixels, channels."""
+    pixels, channels = row[3], row[4]
+    dy = matrix(arena, row[2], context[ROWS], channels)
+    share = dy.dtype.type(1.0 / pixels)
+    for n in range(context[ROWS]):
+        dx = matrix(arena, row[1] + n * pixels * channels, pixels, channels)
+        for k in range(pixels):
+            for c in range(channels):
+                dx[k, c] = share * dy[n, c]

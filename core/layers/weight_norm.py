@@ -1,0 +1,159 @@
+"""Weight normalization learns the length and the direction of every unit's weights apart: W = g v / ||v||.
+
+The length of a unit's weights is then one number that gradient descent can change by itself, whatever the direction.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import numpy as np
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from ..engine.kernel import kernel
+from ..engine.memory import block, matrix
+from ..engine.sums import column_squares
+from ..errors import InputError
+from ..fields import about
+from ..initializers import Zeros
+from ..text import N_, _
+from .base import Layer, Parameter, Shape
+
+if TYPE_CHECKING:
+    from ..engine.program import Builder, Wire
+    from ..theory.mean_field import Signal
+
+
+@Layer.registry.add("weight_norm")
+class WeightNorm(Layer, frozen=True, kw_only=True, tag="weight_norm"):
+    """A dense layer or convolution whose weights are a learned length times a learned direction, unit by unit.
+
+    Before training W is what the layer's own scheme draws: v = W and g = ||W||. Regularizers act on g, the length of
+    the weights; that of v means nothing. The record reports v.
+    """
+
+    label: ClassVar[str] = N_("Weight norm")
+    formula: ClassVar[str] = "W = g v / ‖v‖  for every unit"
+    source: ClassVar[str] = (
+        "Salimans & Kingma 2016 (arXiv 1602.07868), eq. 2 and 3; torch.nn.utils.parametrizations.weight_norm"
+    )
+    main_fields: ClassVar[tuple[str, ...]] = ("layer",)
+
+    layer: Annotated[
+        Layer, about(N_("layer"), N_("The layer whose weights are normalized: a dense layer or a convolution."))
+    ]
+
+    def title(self) -> str:
+        return _("{label} of {layer}").format(label=_(self.label), layer=self.layer.title())
+
+    def output_shape(self, given: Shape) -> Shape:
+        shape = self.layer.output_shape(given)
+        if not _has_weight(self.layer, given):
+            raise InputError(
+                _('weight norm needs a layer with weights inside: set its "layer" to a dense layer or a convolution')
+            )
+        init = self._weight(given).init
+        if not init.draw((1, 1), 1, 1, 0).any():
+            raise InputError(
+                _(
+                    "weight norm divides by the length of the weights, and {init} draws only zeros: "
+                    "choose another init for the layer inside"
+                ).format(init=init.kind_name())
+            )
+        return shape
+
+    def _weight(self, given: Shape) -> Parameter:
+        """The array that the layer inside takes for its own: g v / ||v||."""
+        return next(p for p in self.layer.parameters(given) if p.weight)
+
+    def parameters(self, given: Shape) -> tuple[Parameter, ...]:
+        weight = self._weight(given)
+        # A scheme that looks at the data can only stretch the length: that of the direction does not matter.
+        direction = replace(weight, name="direction", decayed=False, fitted=False)
+        magnitude = Parameter(
+            "magnitude",
+            weight.shape[-1:],
+            weight.fan_in,
+            weight.fan_out,
+            Zeros(),
+            False,
+            decayed=True,
+            fitted=weight.scales_output,
+        )
+        return direction, magnitude, *(p for p in self.layer.parameters(given) if not p.weight)
+
+    def settle(self, values: dict[str, NDArray[Any]]) -> None:
+        v = values["direction"].astype(np.float64)
+        values["magnitude"][...] = np.sqrt(np.sum(v * v, axis=tuple(range(v.ndim - 1))))
+
+    def room(self, given: Shape, samples: int) -> int:
+        return self.layer.room(given, samples) + 2 * self._weight(given).count
+
+    def largest_product(self, given: Shape, samples: int) -> int:
+        return self.layer.largest_product(given, samples)
+
+    def emit(self, build: Builder, x: Wire) -> Wire:
+        direction, magnitude = build.parameter("direction"), build.parameter("magnitude")
+        weight = build.stand_in(self._weight(x.shape))
+        m = weight.parameter.shape[-1]
+        n = weight.parameter.count // m
+        lengths, room = build.scratch(m), build.scratch(2 * m)
+        build.forward(weight_norm_forward, direction.at, magnitude.at, weight.at, lengths, room, n, m)
+        y = self.layer.emit(build, x)
+        gradients = weight.gradient, direction.gradient, magnitude.gradient
+        build.backward(weight_norm_backward, direction.at, magnitude.at, *gradients, lengths, room, n, m)
+        return y
+
+    def mean_field(self, signal: Signal, given: Shape) -> Signal:
+        return self.layer.mean_field(signal, given)
+
+
+def _has_weight(layer: Layer, given: Shape) -> bool:
+    """Whether a layer is one array of weights and what belongs to it: a block's weights belong to the layers inside."""
+    return not layer.inside(given) and any(p.weight and p.name == "weight" for p in layer.parameters(given))
+
+
+@kernel
+def weight_norm_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """W = g v / ||v||, the length over the n weights of every unit.
+
+    Row: v (n, m), g (m), W (n, m), lengths, room for sums, n, m.
+    """
+    n, m = row[6], row[7]
+    v, g, w = matrix(arena, row[1], n, m), block(arena, row[2], m), matrix(arena, row[3], n, m)
+    length, ratio, part = block(arena, row[4], m), block(arena, row[5], m), block(arena, row[5] + m, m)
+    for j in range(m):
+        ratio[j] = 0
+    column_squares(v, ratio, length, part)
+    for j in range(m):
+        length[j] = math.sqrt(np.float64(length[j]))
+        ratio[j] = g[j] / length[j]
+    for i in range(n):
+        for j in range(m):
+            w[i, j] = ratio[j] * v[i, j]
+
+
+@kernel
+def weight_norm_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """dg = dW · v / ||v||, dv = g / ||v|| (dW - dg v / ||v||).
+
+    Row: v (n, m), g (m), dW (n, m), dv (n, m), dg (m), lengths, room for sums, n, m.
+    """
+    n, m = row[8], row[9]
+    v, g, dw = matrix(arena, row[1], n, m), block(arena, row[2], m), matrix(arena, row[3], n, m)
+    dv, dg = matrix(arena, row[4], n, m), block(arena, row[5], m)
+    length, inverse = block(arena, row[6], m), block(arena, row[7], m)
+    one = dg.dtype.type(1)
+    for j in range(m):
+        dg[j] = 0
+    for i in range(n):
+        for j in range(m):
+            dg[j] += dw[i, j] * v[i, j]
+    for j in range(m):
+        dg[j] /= length[j]
+        inverse[j] = one / length[j]
+    for i in range(n):
+        for j in range(m):
+            dv[i, j] = g[j] * inverse[j] * (dw[i, j] - dg[j] * inverse[j] * v[i, j])

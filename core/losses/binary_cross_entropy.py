@@ -1,0 +1,72 @@
+"""Binary cross-entropy asks every output one question of its own, yes or no: the surprise at the right answer.
+
+With two classes a single output is enough: does the sample belong to the second one? With more, each class has its
+output, and they need not agree with each other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from ..engine.elementary import log1p_exp, sigmoid_of
+from ..engine.kernel import kernel
+from ..engine.layout import LOSS, ROWS
+from ..engine.memory import block
+from ..text import N_
+from .base import Array, Loss
+
+if TYPE_CHECKING:
+    from ..engine.program import Builder, Wire
+
+
+@Loss.registry.add("binary_cross_entropy")
+class BinaryCrossEntropy(Loss, frozen=True, kw_only=True, tag="binary_cross_entropy"):
+    """Every output becomes a probability of its own (sigmoid); the loss is the mean surprise over samples and
+    outputs.
+    """
+
+    label: ClassVar[str] = N_("Binary cross-entropy")
+    formula: ClassVar[str] = "L = mean of −t log σ(z) − (1 − t) log(1 − σ(z))"
+    source: ClassVar[str] = "torch.nn.BCEWithLogitsLoss"
+    threshold: ClassVar[float] = 0.0
+
+    def write(self, build: Builder, x: Wire) -> None:
+        numbers = x.at, x.gradient, build.targets.at, x.width
+        build.forward(binary_cross_entropy_forward, *numbers)
+        build.backward(binary_cross_entropy_backward, *numbers)
+
+    def predict(self, outputs: Array) -> Array:
+        from scipy.special import expit
+
+        return np.asarray(expit(outputs))
+
+    def of_predictions(self, predictions: Array, t: Array) -> float:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            yes = np.where(t > 0, -t * np.log(predictions), 0.0)
+            no = np.where(t < 1, -(1.0 - t) * np.log1p(-predictions), 0.0)
+        return float(np.mean(yes + no))
+
+
+@kernel
+def binary_cross_entropy_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """Mean of max(z, 0) - z t + log(1 + exp(-|z|)) over samples and outputs. Row: z, dz, targets, width."""
+    count = context[ROWS] * row[4]
+    z, t = block(arena, row[1], count), block(arena, row[3], count)
+    total = 0.0
+    for i in range(count):
+        # In this form a small loss keeps its digits, and a large output does not overflow; a NaN stays one.
+        above = np.float64(z[i]) if z[i] > 0 else 0.0
+        total += above - np.float64(z[i]) * t[i] + log1p_exp(-abs(z[i]))
+    statistics[LOSS] = total / count
+
+
+@kernel
+def binary_cross_entropy_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """dz = (sigmoid(z) - t) / (rows width). Row as in the forward kernel."""
+    count = context[ROWS] * row[4]
+    z, dz, t = block(arena, row[1], count), block(arena, row[2], count), block(arena, row[3], count)
+    share = z.dtype.type(1.0 / count)
+    for i in range(count):
+        dz[i] = (sigmoid_of(z[i]) - t[i]) * share

@@ -1,0 +1,87 @@
+"""Softmax turns the outputs of a network into probabilities; cross-entropy is the surprise at the right class."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import numpy as np
+
+from ..engine.elementary import exp
+from ..engine.kernel import kernel
+from ..engine.layout import LOSS, ROWS
+from ..engine.memory import matrix
+from ..fields import about
+from ..text import N_
+from .base import Array, Loss
+
+if TYPE_CHECKING:
+    from ..engine.program import Builder, Wire
+
+
+@Loss.registry.add("softmax_cross_entropy")
+class SoftmaxCrossEntropy(Loss, frozen=True, kw_only=True, tag="softmax_cross_entropy"):
+    """Outputs become probabilities (softmax); the loss is the surprise at the right class, -log p."""
+
+    label: ClassVar[str] = N_("Softmax cross-entropy")
+    formula: ClassVar[str] = "L = −Σ q_k log p_k,  p = softmax(z),  q = (1 − ε) t + ε / K"
+    source: ClassVar[str] = "torch.nn.CrossEntropyLoss; smoothing: Szegedy et al. 2015 (arXiv 1512.00567), 7"
+    single_output: ClassVar[bool] = False
+
+    label_smoothing: Annotated[
+        float,
+        about(N_("label smoothing"), N_("Share of the target spread evenly over all classes."), minimum=0.0, below=1.0),
+    ] = 0.0
+
+    def write(self, build: Builder, x: Wire) -> None:
+        # Where there is a way back, the probabilities are kept where the gradient will be.
+        probabilities = x.gradient if x.gradient >= 0 else build.scratch(build.batch_size * x.width)
+        numbers = x.at, probabilities, build.targets.at, x.width, build.constant(self.label_smoothing)
+        build.forward(cross_entropy_forward, *numbers)
+        build.backward(cross_entropy_backward, *numbers)
+
+    def predict(self, outputs: Array) -> Array:
+        powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+        return powers / powers.sum(axis=1, keepdims=True)
+
+    def of_predictions(self, predictions: Array, t: Array) -> float:
+        q = (1.0 - self.label_smoothing) * t + self.label_smoothing / t.shape[1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            surprise = np.where(q > 0, -q * np.log(predictions), 0.0)
+        return float(surprise.sum(axis=1).mean())
+
+
+@kernel
+def cross_entropy_forward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """Mean of log sum exp(y) - sum q y, q the smoothed target. Leaves the probabilities where the gradient will be.
+
+    Row: y, dy, targets, width, label smoothing in hyper.
+    """
+    rows, width, smoothing = context[ROWS], row[4], hyper[row[5]]
+    y, p, t = matrix(arena, row[1], rows, width), matrix(arena, row[2], rows, width), matrix(arena, row[3], rows, width)
+    total = 0.0
+    for i in range(rows):
+        largest = y[i, 0]
+        for j in range(1, width):
+            largest = max(largest, y[i, j])
+        for j in range(width):
+            p[i, j] = exp(y[i, j] - largest)
+        mass, wanted = 0.0, 0.0
+        for j in range(width):
+            mass += p[i, j]
+            wanted += ((1.0 - smoothing) * t[i, j] + smoothing / width) * (y[i, j] - largest)
+        share = y.dtype.type(1.0 / mass)
+        for j in range(width):
+            p[i, j] *= share
+        total += math.log(mass) - wanted
+    statistics[LOSS] = total / rows
+
+
+@kernel
+def cross_entropy_backward(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """dy = (p - q) / rows, where p stands in dy already. Row as in the forward kernel."""
+    rows, width, smoothing = context[ROWS], row[4], hyper[row[5]]
+    p, t = matrix(arena, row[2], rows, width), matrix(arena, row[3], rows, width)
+    for i in range(rows):
+        for j in range(width):
+            p[i, j] = (p[i, j] - ((1.0 - smoothing) * t[i, j] + smoothing / width)) / rows
