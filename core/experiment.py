@@ -302,6 +302,33 @@ def with_value(experiment: Experiment, path: str, value: Any) -> Experiment:
     return build(Experiment, plain)
 
 
+def with_data_paths(experiment: Experiment, old: Path | None, new: Path) -> Experiment:
+    """The experiment with the paths of its data files as they are to be written in a file in folder `new`.
+
+    old   folder that relative paths start at now, None: the working folder
+
+    A file in the new folder or below gets a relative path, so that both can be handed on together.
+    """
+    changed = {}
+    for field in describe(type(experiment.data)):
+        path = getattr(experiment.data, field.name)
+        if not field.files or not path.strip():
+            continue
+        try:
+            whole = (Path(old or ".") / Path(path).expanduser()).resolve()
+            inside = whole.is_relative_to(new.resolve())
+        except (OSError, ValueError, RuntimeError):
+            continue  # a path that cannot be followed is written as it is, and refused where it is used
+        written = whole.relative_to(new.resolve()).as_posix() if inside else str(whole)
+        # What a person has written as relative to the same place stays, "../data/x.csv" too.
+        same = old is not None and old.resolve() == new.resolve() and not Path(path).is_absolute()
+        if not same and written != path:
+            changed[field.name] = written
+    if not changed:
+        return experiment
+    return msgspec.structs.replace(experiment, data=msgspec.structs.replace(experiment.data, **changed))
+
+
 def _mutable(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {k: _mutable(v) for k, v in value.items()}

@@ -77,15 +77,20 @@ LARGEST_MEMORY = 4 * 1024**3  # bytes of values, gradients and parameters that o
 LARGEST_NETWORK = 50_000_000  # parameters; beyond that a laptop's memory is the lesson
 
 
-def plan(experiment: Experiment, outline: Outline | None = None, folder: Path | None = None) -> Plan:
+def plan(
+    experiment: Experiment, outline: Outline | None = None, folder: Path | None = None, *, waiting: str = ""
+) -> Plan:
     """Shapes, parameters and problems of an experiment's network. Never raises for a network that cannot be.
 
     outline   of the data, when it is loaded already
     folder    where relative paths of data files start: the folder of the experiment file
+    waiting   why the outline is not known yet; it is then not asked for
     """
     problems: list[tuple[str, str]] = []
     shape: Shape | None = None
     try:
+        if waiting:
+            raise InputError(waiting)
         outline = outline if outline is not None else experiment.data.outline(folder)
         shape = outline.shape
         if experiment.data.validation + experiment.data.test > 0.95:

@@ -124,7 +124,7 @@ class Popover(QFrame):
 
     def show_beside(self, place: QWidget) -> None:
         """Open below a widget, or above it where there is no room."""
-        self.setFixedWidth(min(WIDEST, max(220, self.sizeHint().width())))
+        self.setFixedWidth(min(WIDEST, max(310, self.sizeHint().width())))
         high = self._column.heightForWidth(self.width())
         self.resize(self.width(), max(high, self._column.minimumSize().height()))
         corner = place.mapToGlobal(QPoint(0, place.height() + 4))

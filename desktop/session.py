@@ -22,13 +22,14 @@ from layerscope.core import editing
 from layerscope.core.data.digits import Digits
 from layerscope.core.engine.program import Operation
 from layerscope.core.errors import InputError
-from layerscope.core.experiment import Experiment, with_value
+from layerscope.core.experiment import Experiment, with_data_paths, with_value
 from layerscope.core.figures.figure import Lane, Scene
 from layerscope.core.lanes import NAMES, difference
 from layerscope.core.network import Plan, plan
 from layerscope.core.text import _
 
 from . import worker as work
+from .outlines import Outlines
 from .undo import Lanes, LanesEdit
 
 Unit = Literal["operation", "minibatch", "epoch"]
@@ -98,7 +99,7 @@ class Session(QObject):
     progress: tuple[int, int] | None  # (done, total) kernels while the first start compiles
     failure: str  # one clear line when the worker failed; the experiment is intact
     notice: str  # one line about what just happened to the training: paused at NaN, begun again, a setting applied
-    warns: bool  # the notice is about something that went wrong or has ended; otherwise it goes away by itself
+    warns: bool  # the notice is about something that went wrong
     file: str  # path of the open file, "" when there is none
 
     def __init__(self, lanes: Lanes | None = None, parent: QObject | None = None):
@@ -118,6 +119,8 @@ class Session(QObject):
         self._ended: tuple[work.Ended, ...] = ()
         self.progress = None
         self.log_file = ""
+        self._outlines = Outlines(self)
+        self._outlines.known.connect(self._outline_known)
         self._plans: dict[int, tuple[Experiment, Plan]] = {}
         self._differences: dict[int, tuple[Experiment, Experiment, str]] = {}
         self._frame: work.Frame | None = None
@@ -146,6 +149,7 @@ class Session(QObject):
     def close(self) -> bool:
         """End the worker; whether it has ended."""
         self._closed = True
+        self._outlines.close()
         self._timer.stop()
         self.undo_stack.blockSignals(True)  # it clears itself on its way out, and nobody needs to know
         return self.worker.leave() if self.worker.isRunning() else True
@@ -172,8 +176,18 @@ class Session(QObject):
         experiment = self.lanes[lane].experiment
         known = self._plans.get(lane)
         if known is None or known[0] is not experiment:
-            self._plans[lane] = known = (experiment, plan(experiment, folder=self.folder))
+            outline, waiting = self._outlines.get(experiment.data, self.folder)
+            laid_out = plan(experiment, outline, self.folder, waiting=waiting)
+            self._plans[lane] = known = (experiment, laid_out)
         return known[1]
+
+    def _outline_known(self) -> None:
+        """A file has been read: what fits to it is known now."""
+        self._plans.clear()
+        self._check_problems()
+        self._send_lanes()
+        self.lanes_changed.emit()
+        self.state_changed.emit()
 
     def difference(self, lane: int) -> str:
         """What sets a lane apart from lane A, for its chip: "as built", "init: He normal · function: ReLU"."""
@@ -358,6 +372,14 @@ class Session(QObject):
         self.selection_changed.emit()
         self.state_changed.emit()
 
+    def move_paths(self, folder: Path) -> None:
+        """Write the paths of data files as they are to be read from another folder: one undo step, if any differs."""
+        lanes = tuple(
+            replace(lane, experiment=with_data_paths(lane.experiment, self.folder, folder)) for lane in self.lanes
+        )
+        if lanes != self.lanes:
+            self._push(lanes, _("write paths of data files for the new folder"))
+
     def saved_as(self, file: str) -> None:
         """Lane A is in this file now."""
         moved = Path(file).parent != Path(self.file).parent if self.file else True
@@ -541,7 +563,8 @@ class Session(QObject):
         if frame.ended != self._ended:
             self._ended = frame.ended
             if frame.ended:
-                self.notice, self.warns = self._ended_line(frame.ended), True
+                self._fading.stop()
+                self.notice, self.warns = self._ended_line(frame.ended), False
 
     def _ended_line(self, ended: tuple[work.Ended, ...]) -> str:
         """What is said when early stopping has ended lanes, the newest last."""

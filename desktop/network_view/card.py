@@ -202,6 +202,12 @@ class Card(QFrame):
         self.fix.hide()
         self.fix.clicked.connect(partial(self.wanted.emit, "fix"))
 
+        self.look = QPushButton(_("Look into the file…"))
+        self.look.setProperty("kind", "quiet")
+        self.look.setToolTip(_("Show the table: which column is predicted, which ones are used, how it is written"))
+        self.look.hide()
+        self.look.clicked.connect(partial(self.wanted.emit, "import"))
+
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(8, 5, 9, 6)
         self._column.setSpacing(2)
@@ -212,6 +218,7 @@ class Card(QFrame):
         trouble.setSpacing(4)
         trouble.addWidget(self.sentence)
         trouble.addWidget(self.fix, 0, Qt.AlignmentFlag.AlignLeft)
+        trouble.addWidget(self.look, 0, Qt.AlignmentFlag.AlignLeft)
         self.parts: list[PartView] = []
         self.frame: PartsFrame | None = None
         self._column.addLayout(trouble)
@@ -238,7 +245,7 @@ class Card(QFrame):
         self.naming.show_value(content.value, (content.naming,) if content.naming else ())
         self.naming.setVisible(bool(content.naming))
         self.title.setVisible(not content.naming)
-        self.strip.setVisible(content.is_layer and not content.muted)
+        self.strip.setVisible(content.is_layer and content.measured and not content.muted)
         self.switch.setVisible(content.muted)
         self.switch.show_on(False)
         self.title.set_role("muted" if content.muted else "text")
@@ -248,6 +255,7 @@ class Card(QFrame):
         self.sentence.setText(capital(content.problem))
         self.sentence.setVisible(bool(content.problem))
         self.fix.setVisible(content.fix is not None)
+        self.look.setVisible(content.importable)
         self.fix.setText(content.fix.text if content.fix is not None else "")
         if self.form is not None:
             self.form.show_value(content.value)
@@ -363,7 +371,7 @@ class Card(QFrame):
         ]
         # Not the insides of spin boxes and combo boxes.
         stops = [w for w in inside if w.focusPolicy() & Qt.FocusPolicy.TabFocus and w.window() is self.window()]
-        own = [self, *(w for w in stops if not isinstance(w.parentWidget(), QAbstractSpinBox)), self.fix]
+        own = [self, *(w for w in stops if not isinstance(w.parentWidget(), QAbstractSpinBox)), self.fix, self.look]
         inner = [stop for view in self.parts for stop in view.tab_stops()]
         return [*own, *inner, *(self.frame.tab_stops() if self.frame is not None else ())]
 

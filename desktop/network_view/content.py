@@ -15,6 +15,7 @@ from layerscope.core.network import Card as PlannedCard
 from layerscope.core.network import Plan
 from layerscope.core.text import _, ngettext
 
+from ..dialogs.importers import IMPORTERS
 from ..explain import Explanation, explanation_of, kind_label
 from .fixes import Fix, loss_fix
 
@@ -50,6 +51,8 @@ class Content:
     branches    place of the lists to which another one can be added; "" where there are none
     joined      the sign of how the parts come together, and `around` what goes around them: a shortcut
     muted       it is passed over
+    measured    the record has numbers of its own for it
+    importable  it is read from a file that a dialog helps to understand
     movable     it stands in a list, so that it can be moved, duplicated, deleted and muted
     editable    its settings stand in the experiment, and are not the block's own affair
     skip        settings that have no place in the form
@@ -78,6 +81,8 @@ class Content:
     joined: str = ""
     around: str = ""
     muted: bool = False
+    measured: bool = True
+    importable: bool = False
     movable: bool = False
     editable: bool = True
     skip: tuple[str, ...] = ()
@@ -116,6 +121,11 @@ def shape_text(shape: Shape) -> str:
 
 def parameter_text(count: int) -> str:
     return ngettext("{count:,} parameter", "{count:,} parameters", count).format(count=count)
+
+
+def short_parameter_text(count: int) -> str:
+    """The same where there is less room: on a card inside of a block."""
+    return _("{count:,} par.").format(count=count)
 
 
 def _numbers(shape: Shape) -> str:
@@ -166,8 +176,15 @@ def layer_content(path: str, layer: Layer, planned: Mapping[str, PlannedCard], d
         notes=_(type(layer).label) if naming is not None else "",
         shape=shape_text(card.shape) if card.shape is not None and not layer.muted else "",
         shape_help=shape_help,
-        parameters=parameter_text(card.parameter_count) if card.parameters else "",
-        parameters_help=_("Learned: {arrays}").format(arrays=", ".join(arrays)) if arrays else "",
+        parameters=(short_parameter_text if "." in path else parameter_text)(card.parameter_count)
+        if card.parameters
+        else "",
+        parameters_help=_("{count}. Learned: {arrays}").format(
+            count=parameter_text(card.parameter_count), arrays=", ".join(arrays)
+        )
+        if arrays
+        else "",
+        measured=path in planned,
         problem=card.problem,
         differs=differs.get(path, ""),
         is_layer=True,
@@ -240,7 +257,7 @@ def _facts(card: PlannedCard) -> tuple[tuple[str, str], ...]:
         parameter = next((p for p in card.parameters if p.weight and p.init == init), None)
         if parameter is None:
             continue
-        std, variance = spread(init, parameter.fan_in, parameter.fan_out)
+        std, variance = init.spread(parameter.shape, parameter.fan_in, parameter.fan_out)
         if math.isnan(std):
             found[field.name] = _("n = {inputs} inputs; the std follows from the first minibatch").format(
                 inputs=parameter.fan_in
@@ -250,12 +267,6 @@ def _facts(card: PlannedCard) -> tuple[tuple[str, str], ...]:
                 std=f"{std:.3g}", variance=f"{variance:.3g}", inputs=parameter.fan_in
             )
     return tuple(found.items())
-
-
-def spread(init: Initializer, fan_in: int, fan_out: int) -> tuple[float, float]:
-    """(std, n Var) of the weights of a unit with `fan_in` inputs."""
-    std = math.nan if init.data_dependent else init.standard_deviation(fan_in, fan_out)
-    return std, fan_in * std * std
 
 
 def data_content(experiment: Experiment, plan: Plan, differs: str = "") -> Content:
@@ -274,6 +285,7 @@ def data_content(experiment: Experiment, plan: Plan, differs: str = "") -> Conte
         value=data,
         title=kind_label(type(data), data.kind_name()),
         quick=("scaling",),
+        importable=type(data) in IMPORTERS,
         notes=counted or (classes if plan.targets else ""),
         field=_part("data"),
         shape=shape,

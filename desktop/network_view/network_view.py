@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 import msgspec
-from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, QTimer
+from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QCursor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QMenu, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
@@ -50,7 +50,12 @@ CORNER = 8.0
 
 
 class NetworkView(QWidget):
-    """See the module's sentence."""
+    """See the module's sentence.
+
+    import_wanted   a data set whose file a person wants to look into before it is used
+    """
+
+    import_wanted = Signal(object)
 
     def __init__(self, session: Session, parent: QWidget | None = None):
         super().__init__(parent)
@@ -245,6 +250,12 @@ class NetworkView(QWidget):
 
     def _set_value(self, card: Card, path: str, value: object, merge: str) -> None:
         inside = path.removeprefix(card.content.place).removeprefix(".")
+        found = field_at(card.content.value, inside) if inside else None
+        if card.content.importable and found is not None and found[0].files and value:
+            # Another file: what it holds is looked at before it is used.
+            card.show_content(card.content)
+            self.import_wanted.emit(msgspec.structs.replace(card.content.value, **{inside: value}))
+            return
         try:
             self.session.set_value(path, value, self._edit_text(card, inside), lane=self._lane, merge=merge)
         except InputError as error:
@@ -275,6 +286,9 @@ class NetworkView(QWidget):
                 self.session.edit(card.content.fix.experiment, card.content.fix.text, lane=self._lane)
             return
         path = card.content.card
+        if action == "import":
+            self.import_wanted.emit(card.content.value)
+            return
         if action == "branch":
             self.session.add_branch(card.content.branches, lane=self._lane)
         elif card.content.movable:

@@ -50,6 +50,10 @@ class Meeting(QWidget):
                 painter.drawLine(middle + QPointF(x, -arm), middle + QPointF(x, arm))
 
 
+def _width(label: RoleLabel) -> int:
+    return label.fontMetrics().horizontalAdvance(label.text())
+
+
 class PartsFrame(QWidget):
     """See the module's sentence.
 
@@ -106,7 +110,7 @@ class PartsFrame(QWidget):
         painter.setPen(QPen(tint("accent", 0.75), 1.6, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
         low = self.meeting.geometry().center().y() + 0.5
         x = self.width() - 5.0
-        start: float = self.meeting.x() + self.meeting.words.x() + self.meeting.words.sizeHint().width() + 6
+        start: float = self.meeting.x() + SIGN + 8 + _width(self.meeting.words) + 8
         start = min(start, x - 8)
         painter.drawPolyline([QPointF(x - 7, 2), QPointF(x, 2), QPointF(x, low), QPointF(max(start, x - 60), low)])
         tip = QPointF(max(start, x - 60), low)

@@ -1,8 +1,8 @@
 """The timeline shows all steps that are planned, how far the record reaches, and which moment is on screen.
 
-Dragging it goes to any recorded step. Ticks are epochs, small diamonds are settings that were changed while training; on
-the track stand the decisions of the training itself: a flag at the best validation loss, a square where early stopping
-ended, a triangle where the learning rate was lowered.
+Dragging it goes to any recorded step. Ticks are epochs, small diamonds are settings that were changed while training.
+Decisions of the training itself stand there too: a flag at the best validation loss, a square where early stopping
+ended it, a triangle where the learning rate was lowered.
 """
 
 from __future__ import annotations
