@@ -25,7 +25,7 @@ from .gradient_steps.base import Clipping, Optimizer, Regularizer
 from .gradient_steps.sgd import Sgd
 from .layers.base import Layer
 from .losses import Loss, SoftmaxCrossEntropy
-from .schedules import ConstantSchedule, Schedule
+from .schedules.base import ConstantSchedule, Schedule
 from .stopping import EarlyStopping
 from .text import N_, _
 

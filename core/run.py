@@ -27,7 +27,7 @@ from .experiment import Experiment
 from .fields import Described, describe
 from .losses import accuracy_of
 from .record import PERCENTILES, Detail, Record, RecordView
-from .schedules import Clock
+from .schedules.base import Clock
 from .stopping import Watch
 
 Array = NDArray[np.float64]

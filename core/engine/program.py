@@ -26,10 +26,10 @@ from ..experiment import Experiment
 from ..gradient_steps.base import STAGES, chain
 from ..layers.base import Chain, Parameter, Shape, working
 from ..network import Plan, plan
-from ..schedules import scheduled_rate
+from ..schedules.base import scheduled_rate
 from . import layout, random
 from .kernel import Precision
-from .steps import add_share, draw_minibatch, next_block
+from .steps import add_share, begin_penalty, draw_minibatch, next_block
 
 ALIGNMENT = 16  # elements; starts of arrays fall on whole vectors of the processor
 
@@ -192,6 +192,7 @@ class Builder:
         self._size = 0
         self._constants: list[float] = []
         self._live: dict[str, int] = {}
+        self._shared: dict[str, int] = {}
         self._forward: list[Group] = []
         self._backward: list[Group] = []
         self._update: list[Group] = []
@@ -255,6 +256,12 @@ class Builder:
     def constants(self, *values: float) -> int:
         """Room in `hyper` for numbers that stand one after the other; where the first is."""
         return [self.constant(value) for value in values][0]  # noqa: RUF015 (all of them must be made)
+
+    def shared(self, name: str, count: int = 1) -> int:
+        """Room in `hyper` for numbers that one operation leaves for others; `name` says which, in the whole program."""
+        if name not in self._shared:
+            self._shared[name] = self.constants(*[0.0] * count)
+        return self._shared[name]
 
     def live(self, path: str, value: float) -> int:
         """Room in `hyper` for a setting that may change while training; `path` is its place in the experiment."""
@@ -484,25 +491,31 @@ def _emit_update(build: Builder) -> None:
     training, record = build.experiment.training, build.record
     whole: dict[str, Any] = {"place": build.gradients, "shape": (build.parameter_count,), "per_sample": False}
     build.begin_update(Group("optimizer", "update", symbol="∂L/∂W", **whole))
-    before = [link for link in build.links if STAGES.index(link.step.stage) < STAGES.index("optimizer")]
+    optimizer = STAGES.index("optimizer")
+    before = [link for link in build.links if STAGES.index(link.step.stage) < optimizer]
     behind = build.links[len(before) :]
-    clipped = any(link.step.stage == "clipping" for link in before)
-    if record or clipped:
-        build.measure_gradient_norm("norm.gradient", per_layer=record)
-    passed = False
-    for link in before:
-        build.begin_update(Group("optimizer", "update", symbol="∂L/∂W", label=link.step.kind_name(), **whole))
-        if link.step.stage == "clipping":
+    build.update(begin_penalty)
+    name, known = "norm.gradient", False  # what the norm at hand is called, and whether it is at hand
+    clips = next((link for link in before if link.step.stage == "clipping"), behind[0])
+    for link in (*before, behind[0]):
+        if not known and (record or link.step.uses_norm):
+            build.measure_gradient_norm(name, per_layer=record and name == "norm.gradient")
+        known = known or record or link.step.uses_norm
+        if known and link is clips:
             build.update(probes.report_norm, build.norm, layout.GRADIENT_NORM)
-            passed = True
+        if link is behind[0]:
+            break
+        build.begin_update(Group("optimizer", "update", symbol="∂L/∂W", label=link.step.kind_name(), **whole))
         link.step.begin(build, link.place)
         for tensor in build.trained:
             link.step.emit(build, tensor, link.place)
-        if record or clipped:
-            build.measure_gradient_norm(f"norm.{link.name}")
-    if record or clipped:
-        if not passed:
-            build.update(probes.report_norm, build.norm, layout.GRADIENT_NORM)
+        name, known = f"norm.{link.name}", link.step.knows_norm
+        if known:
+            build.update(probes.report_norm, build.norm, build.column(name))
+        elif record:
+            build.measure_gradient_norm(name)
+            known = True
+    if known:
         build.update(probes.report_norm, build.norm, layout.CLIPPED_GRADIENT_NORM)
     build.update(scheduled_rate, build.rate)
     for link in behind:

@@ -5,7 +5,7 @@ them.
 from __future__ import annotations
 
 from .kernel import device, kernel
-from .layout import BATCH_SIZE, INDICES, ROWS, SAMPLES, SHUFFLE, SHUFFLE_KEY, SHUFFLED_EPOCH, STEP
+from .layout import BATCH_SIZE, INDICES, PENALTY, ROWS, SAMPLES, SHUFFLE, SHUFFLE_KEY, SHUFFLED_EPOCH, STEP
 from .memory import block, matrix
 from .random import draw, shuffle
 
@@ -72,3 +72,9 @@ def add_share(row, arena, data, context, hyper, statistics):  # type: ignore[no-
     gradient, share = block(arena, row[1], count), block(arena, row[2], count)
     for i in range(count):
         gradient[i] += share[i]
+
+
+@kernel
+def begin_penalty(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """Penalties on the weights are added up from zero. Row: nothing."""
+    statistics[PENALTY] = 0.0

@@ -2,4 +2,10 @@
 
 from ..registry import discover
 
-discover(__name__, __path__, first=("sgd", "momentum"))
+_FIRST = (
+    *("sgd", "momentum", "nesterov", "normalized_gradient", "adagrad", "rmsprop", "adam", "adamw", "nadam", "lion"),
+    *("global_norm", "divide_by_norm", "layer_norm", "value"),
+    *("l2", "l1", "decoupled", "max_norm"),
+)
+
+discover(__name__, __path__, first=_FIRST)

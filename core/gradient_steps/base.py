@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+from ..engine.kernel import kernel
+from ..engine.memory import block
 from ..fields import Kind, about
 from ..registry import Registry
 from ..text import N_
@@ -33,6 +35,60 @@ LearningRate = Annotated[
         live=True,
     ),
 ]
+MomentumShare = Annotated[
+    float,
+    about(N_("momentum"), N_("Share of the velocity kept at every step."), minimum=0.0, below=1.0, live=True),
+]
+Epsilon = Annotated[
+    float,
+    about(
+        N_("epsilon"),
+        N_(
+            "Added to the root of the mean square, against dividing by zero. As in PyTorch; Keras adds its epsilon, "
+            "1e-7, before the correction or under the root."
+        ),
+        minimum=0.0,
+        maximum=1.0,
+        scale="log",
+        live=True,
+    ),
+]
+WeightDecay = Annotated[
+    float,
+    about(
+        N_("weight decay"),
+        N_(
+            "Every step shrinks the weights, not the biases, by the learning rate times this (decoupled, as in AdamW; "
+            "the weight_decay of PyTorch's Adam is what is called L2 here)."
+        ),
+        minimum=0.0,
+        maximum=100.0,
+        scale="log",
+        live=True,
+    ),
+]
+Threshold = Annotated[
+    float,
+    about(
+        N_("threshold"),
+        N_("Larger gradients are shortened. May be changed while training."),
+        above=0.0,
+        maximum=1e9,
+        scale="log",
+        live=True,
+    ),
+]
+Strength = Annotated[
+    float,
+    about(
+        N_("strength"),
+        N_("How hard weights are pulled toward zero. May be changed while training."),
+        minimum=0.0,
+        maximum=1e3,
+        scale="log",
+        live=True,
+    ),
+]
 
 # Where in the chain a link may stand. "penalty" and "clipping" change gradients, "decay" changes updates, and
 # "constraint" sees to it that the weights behind the update are allowed.
@@ -41,9 +97,15 @@ STAGES: tuple[Stage, ...] = ("penalty", "clipping", "optimizer", "decay", "const
 
 
 class GradientStep(Kind, frozen=True, kw_only=True):
-    """One kind of link."""
+    """One kind of link.
+
+    uses_norm    it reads the norm of the gradient that it is given at `Builder.norm`
+    knows_norm   it leaves the norm of the gradient that it passes on there, so that nobody has to measure it again
+    """
 
     stage: ClassVar[Stage]
+    uses_norm: ClassVar[bool] = False
+    knows_norm: ClassVar[bool] = False
 
     def begin(self, build: Builder, place: str) -> None:
         """Write what is done once, before the first parameter array. `place` is this step's in the experiment."""
@@ -112,3 +174,26 @@ def chain(training: Training) -> tuple[Link, ...]:
         same = sum(link.step.kind_name() == kind for link in links)
         links.append(Link(kind if same == 0 else f"{kind}.{same + 1}", place, step))
     return tuple(links)
+
+
+# --- kernels that several kinds use
+
+
+@kernel
+def scale_gradient(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """gradient = gradient * factor. Row: gradient, count, factor in hyper."""
+    if hyper[row[3]] != 1.0:
+        g = block(arena, row[1], row[2])
+        factor = g.dtype.type(hyper[row[3]])
+        for i in range(g.size):
+            g[i] *= factor
+
+
+@kernel
+def add_decay(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """update += rate * strength * w. Row: w, update, count, rate and strength in hyper."""
+    if hyper[row[5]] != 0.0:
+        w, u = block(arena, row[1], row[3]), block(arena, row[2], row[3])
+        share = w.dtype.type(hyper[row[4]] * hyper[row[5]])
+        for i in range(w.size):
+            u[i] += share * w[i]

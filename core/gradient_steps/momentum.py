@@ -5,13 +5,12 @@ v = momentum * v + gradient; w = w - learning rate * v (the form of torch.optim.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ..engine.kernel import kernel
 from ..engine.memory import block
-from ..fields import about
 from ..text import N_
-from .base import LearningRate, Optimizer
+from .base import LearningRate, MomentumShare, Optimizer
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
@@ -29,10 +28,7 @@ class Momentum(Optimizer, frozen=True, kw_only=True, tag="momentum"):
     slots: ClassVar[tuple[str, ...]] = ("velocity",)
 
     learning_rate: LearningRate = 0.1
-    momentum: Annotated[
-        float,
-        about(N_("momentum"), N_("Share of the velocity kept at every step."), minimum=0.0, below=1.0, live=True),
-    ] = 0.9
+    momentum: MomentumShare = 0.9
 
     def emit(self, build: Builder, tensor: Tensor, place: str) -> None:
         velocity = build.slot("velocity", tensor)

@@ -1,4 +1,4 @@
-"""A table of one's own is looked at before it is used: what was found out, the first rows, which column is predicted."""
+"""A table of one's own is looked at before it is used: what was found, the first rows, which column is predicted."""
 
 from __future__ import annotations
 

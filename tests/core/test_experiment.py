@@ -52,7 +52,7 @@ CONTRACT = {
     "loss": "softmax_cross_entropy binary_cross_entropy mse huber",
     "training.optimizer": "sgd momentum nesterov normalized_gradient adagrad rmsprop adam adamw nadam lion",
     "training.clipping": "global_norm divide_by_norm layer_norm value",
-    "training.schedule": "constant exponential step cosine warmup one_cycle reduce_on_plateau",
+    "training.schedule": "constant exponential step cosine warmup one_cycle reduce_on_plateau range_test",
     "training.regularizers.0": "l1 l2 decoupled max_norm",
     "training.averaging": "ema swa ensemble",
     "data": "xor circles moons spirals blobs checkerboard regression digits csv idx npz",
@@ -161,8 +161,8 @@ def kinds(family: type[Kind], depth: int) -> st.SearchStrategy[Any]:
 
 
 def nests(kind: type[Described]) -> bool:
-    """Return whether a kind must hold another of its own family."""
-    return any(field.sort == "family" and field.required and issubclass(kind, field.holds) for field in describe(kind))
+    """Return whether a kind holds another of its own family."""
+    return any(field.sort == "family" and issubclass(kind, field.holds) for field in describe(kind))
 
 
 def documents(struct: type[Described], depth: int) -> st.SearchStrategy[dict[str, Any]]:

@@ -20,7 +20,7 @@ from layerscope.core.initializers import Initializer
 from layerscope.core.layers.base import Layer
 from layerscope.core.losses import Loss
 from layerscope.core.registry import Registry
-from layerscope.core.schedules import Schedule
+from layerscope.core.schedules.base import Schedule
 from layerscope.desktop.explain import field_tip
 from layerscope.desktop.forms import (
     Choice,

@@ -13,11 +13,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .engine.kernel import kernel
-from .engine.layout import LEARNING_RATE
-from .fields import Kind
-from .registry import Registry
-from .text import N_
+from ..engine.kernel import kernel
+from ..engine.layout import LEARNING_RATE
+from ..fields import Kind
+from ..registry import Registry
+from ..text import N_
+
+PACKAGE = "layerscope.core.schedules"
 
 
 @dataclass(frozen=True)
@@ -37,22 +39,28 @@ class Clock:
 class Schedule(Kind, frozen=True, kw_only=True):
     """A rule for the learning rate of every step."""
 
-    registry: ClassVar[Registry[type[Schedule]]] = Registry(N_("schedule"))
+    registry: ClassVar[Registry[type[Schedule]]] = Registry(N_("schedule"), PACKAGE)
 
-    # for a schedule that watches the validation loss: how many epochs without improvement (a fall by at least
-    # `least_change`) it waits before it lowers the rate
-    watches: ClassVar[bool] = False
+    @property
+    def watches(self) -> bool:
+        """Whether it lowers the rate when the validation loss no longer falls."""
+        return False
 
     @property
     def waits(self) -> int:
+        """For one that watches: epochs without improvement that it bears."""
         return 0
 
     @property
     def least_change(self) -> float:
+        """For one that watches: by how much the loss must fall to count as an improvement."""
         return 0.0
 
     def rates(self, steps: NDArray[np.int64], base: float, clock: Clock) -> NDArray[np.float64]:
-        """The learning rates of these steps, (n,).
+        """The learning rates of these steps, (n,), finite and not negative.
+
+        The rate of a step must not depend on which others are asked for with it: runs are bit-identical however their
+        steps are taken. Beyond the planned end it stays as it is at the end.
 
         base   the optimizer's learning rate
         """
@@ -63,8 +71,9 @@ class Schedule(Kind, frozen=True, kw_only=True):
 class ConstantSchedule(Schedule, frozen=True, kw_only=True, tag="constant"):
     """The learning rate stays as it is set."""
 
-    label: ClassVar[str] = N_("constant")
+    label: ClassVar[str] = N_("Constant")
     formula: ClassVar[str] = "η(t) = η"
+    source: ClassVar[str] = "Robbins & Monro 1951; no scheduler in PyTorch"
 
     def rates(self, steps: NDArray[np.int64], base: float, clock: Clock) -> NDArray[np.float64]:
         return np.full(len(steps), base)

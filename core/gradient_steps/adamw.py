@@ -1,0 +1,32 @@
+"""AdamW is Adam with a weight decay that is not divided by the gradients' size: weights shrink by a share of their own.
+
+w = w - rate * (m^ / (sqrt(v^) + epsilon) + decay * w), the form of torch.optim.AdamW.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from ..text import N_
+from .base import Optimizer, WeightDecay, add_decay
+from .moments import MomentOptimizer
+
+if TYPE_CHECKING:
+    from ..engine.program import Builder, Tensor
+
+
+@Optimizer.registry.add("adamw")
+class AdamW(MomentOptimizer, frozen=True, kw_only=True, tag="adamw"):
+    """Adam whose weights also shrink by the learning rate times the weight decay at every step; biases do not."""
+
+    label: ClassVar[str] = N_("AdamW")
+    formula: ClassVar[str] = "Δw = −η (m̂ / (√v̂ + ε) + λ w)"
+    source: ClassVar[str] = "Loshchilov & Hutter 2019 (arXiv 1711.05101), algorithm 2; torch.optim.AdamW"
+
+    weight_decay: WeightDecay = 0.01
+
+    def emit(self, build: Builder, tensor: Tensor, place: str) -> None:
+        super().emit(build, tensor, place)
+        if tensor.parameter.regularized:
+            decay = build.live(f"{place}.weight_decay", self.weight_decay)
+            build.update(add_decay, tensor.master, tensor.update, tensor.parameter.count, build.rate, decay)

@@ -1,0 +1,47 @@
+"""The lesson's clipping divides the gradient by its norm when that is too large: what is left always has norm 1.
+
+g = g / ||g|| if ||g|| > threshold, as the text "Training Tricks" of AI for Beginners puts it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from ..engine.kernel import kernel
+from ..text import N_
+from .base import Clipping, Threshold, scale_gradient
+
+if TYPE_CHECKING:
+    from ..engine.program import Builder, Tensor
+
+
+@Clipping.registry.add("divide_by_norm")
+class DivideByNorm(Clipping, frozen=True, kw_only=True, tag="divide_by_norm"):
+    """Divides all gradients by their common L2 norm when it exceeds the threshold.
+
+    With a threshold of 1 this is clipping by the global norm; with 10, a gradient of norm 10.1 jumps to norm 1 while
+    one of norm 9.9 stays.
+    """
+
+    label: ClassVar[str] = N_("Divide by norm")
+    formula: ClassVar[str] = "∇ ← ∇ / ‖∇‖ if ‖∇‖ > c"
+    source: ClassVar[str] = "AI for Beginners, Training Tricks; not in PyTorch"
+    uses_norm: ClassVar[bool] = True
+    knows_norm: ClassVar[bool] = True
+
+    threshold: Threshold = 1.0
+
+    def begin(self, build: Builder, place: str) -> None:
+        threshold = build.live(f"{place}.threshold", self.threshold)
+        build.update(divide_by_norm, build.norm, threshold, build.shared(f"{place}.factor"))
+
+    def emit(self, build: Builder, tensor: Tensor, place: str) -> None:
+        build.update(scale_gradient, tensor.gradient, tensor.parameter.count, build.shared(f"{place}.factor"))
+
+
+@kernel
+def divide_by_norm(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """factor = 1 / norm above the threshold, else 1; norm = norm * factor. Row: norm, threshold, factor in hyper."""
+    norm = hyper[row[1]]
+    hyper[row[3]] = 1.0 / norm if norm > hyper[row[2]] else 1.0
+    hyper[row[1]] = norm * hyper[row[3]]

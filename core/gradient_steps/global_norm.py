@@ -1,0 +1,45 @@
+"""Clipping by the global norm shortens the gradient of the whole network to a given length and keeps its direction.
+
+The rule of torch.nn.utils.clip_grad_norm_: g = g * min(1, threshold / (||g|| + 1e-6)).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from ..engine.kernel import kernel
+from ..text import N_
+from .base import Clipping, Threshold, scale_gradient
+
+if TYPE_CHECKING:
+    from ..engine.program import Builder, Tensor
+
+
+@Clipping.registry.add("global_norm")
+class GlobalNorm(Clipping, frozen=True, kw_only=True, tag="global_norm"):
+    """Scales all gradients down together when their common L2 norm exceeds the threshold: the standard way."""
+
+    label: ClassVar[str] = N_("Global norm")
+    formula: ClassVar[str] = "∇ ← ∇ · min(1, c / (‖∇‖ + 10⁻⁶))"
+    source: ClassVar[str] = "Pascanu, Mikolov & Bengio 2013, algorithm 1; torch.nn.utils.clip_grad_norm_"
+    uses_norm: ClassVar[bool] = True
+    knows_norm: ClassVar[bool] = True
+
+    threshold: Threshold = 1.0
+
+    def begin(self, build: Builder, place: str) -> None:
+        threshold = build.live(f"{place}.threshold", self.threshold)
+        build.update(clip_global_norm, build.norm, threshold, build.shared(f"{place}.factor"))
+
+    def emit(self, build: Builder, tensor: Tensor, place: str) -> None:
+        build.update(scale_gradient, tensor.gradient, tensor.parameter.count, build.shared(f"{place}.factor"))
+
+
+@kernel
+def clip_global_norm(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """factor = min(1, threshold / (norm + 1e-6)), norm = norm * factor. Row: norm, threshold, factor in hyper."""
+    factor = hyper[row[2]] / (hyper[row[1]] + 1e-6)
+    if factor > 1.0:  # not so for a NaN, which shall reach every gradient
+        factor = 1.0
+    hyper[row[3]] = factor
+    hyper[row[1]] *= factor

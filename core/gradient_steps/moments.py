@@ -1,0 +1,99 @@
+"""Running means of the gradient and of its square, corrected for starting at zero: what Adam and its relatives share.
+
+The number of steps is remembered beside the means, so that going back in time, replaying and forking are exact. The
+corrections are computed in float64 once a step.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from ..engine.kernel import kernel
+from ..engine.memory import block
+from ..fields import about
+from ..text import N_
+from .base import Epsilon, LearningRate, Optimizer
+
+if TYPE_CHECKING:
+    from ..engine.program import Builder, Tensor
+
+Beta1 = Annotated[
+    float,
+    about(
+        N_("beta 1"), N_("Share of the mean of the gradients kept at every step."), minimum=0.0, below=1.0, live=True
+    ),
+]
+Beta2 = Annotated[
+    float,
+    about(
+        N_("beta 2"),
+        N_("Share of the mean of the squared gradients kept at every step."),
+        minimum=0.0,
+        below=1.0,
+        live=True,
+    ),
+]
+
+
+class MomentOptimizer(Optimizer, frozen=True, kw_only=True):
+    """Remembers a running mean m of the gradient and v of its square."""
+
+    slots: ClassVar[tuple[str, ...]] = ("first_moment", "second_moment")
+    scalars: ClassVar[tuple[str, ...]] = ("steps",)
+
+    learning_rate: LearningRate = 0.001
+    beta1: Beta1 = 0.9
+    beta2: Beta2 = 0.999
+    epsilon: Epsilon = 1e-8
+
+    def begin(self, build: Builder, place: str) -> None:
+        beta1, beta2 = build.live(f"{place}.beta1", self.beta1), build.live(f"{place}.beta2", self.beta2)
+        build.update(correct_moments, build.scalar("steps"), beta1, beta2, build.shared(f"{place}.factors", 3))
+
+    def emit(self, build: Builder, tensor: Tensor, place: str) -> None:
+        build.update(
+            moments_update,
+            tensor.gradient,
+            build.slot("first_moment", tensor),
+            build.slot("second_moment", tensor),
+            tensor.update,
+            tensor.parameter.count,
+            build.rate,
+            build.live(f"{place}.beta1", self.beta1),
+            build.live(f"{place}.beta2", self.beta2),
+            build.live(f"{place}.epsilon", self.epsilon),
+            build.shared(f"{place}.factors", 3),
+        )
+
+
+@kernel
+def moments_update(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2, update = rate (a m + b g) / (c sqrt(v) + epsilon).
+
+    Row: g, m, v, update, count; rate, beta1, beta2, epsilon and the first of the factors a, b, c in hyper.
+    """
+    g, m = block(arena, row[1], row[5]), block(arena, row[2], row[5])
+    v, u = block(arena, row[3], row[5]), block(arena, row[4], row[5])
+    keep1, rest1 = g.dtype.type(hyper[row[7]]), g.dtype.type(1.0 - hyper[row[7]])
+    keep2, rest2 = g.dtype.type(hyper[row[8]]), g.dtype.type(1.0 - hyper[row[8]])
+    epsilon, scale = g.dtype.type(hyper[row[9]]), g.dtype.type(hyper[row[10] + 2])
+    mean, now = g.dtype.type(hyper[row[6]] * hyper[row[10]]), g.dtype.type(hyper[row[6]] * hyper[row[10] + 1])
+    for i in range(g.size):
+        m[i] = keep1 * m[i] + rest1 * g[i]
+        v[i] = keep2 * v[i] + rest2 * (g[i] * g[i])
+        u[i] = (mean * m[i] + now * g[i]) / (scale * math.sqrt(v[i]) + epsilon)
+
+
+@kernel
+def correct_moments(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """One more step; the factors a = 1 / (1 - beta1^t), b = 0 and c = 1 / sqrt(1 - beta2^t) of `moments_update`.
+
+    Row: steps; beta1, beta2 and the first of the factors in hyper. The count is exact up to 16 million steps in
+    float32; the corrections are 1 long before.
+    """
+    arena[row[1]] += block(arena, 0, 1).dtype.type(1)
+    steps = float(arena[row[1]])
+    hyper[row[4]] = 1.0 / (1.0 - hyper[row[2]] ** steps)
+    hyper[row[4] + 1] = 0.0
+    hyper[row[4] + 2] = 1.0 / math.sqrt(1.0 - hyper[row[3]] ** steps)

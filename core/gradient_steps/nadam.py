@@ -1,0 +1,77 @@
+"""Nadam is Adam with Nesterov's look ahead: the present gradient counts at once and again through its mean.
+
+The share of the mean grows over the first steps: mu_t = b1 (1 - 0.96^(t psi) / 2). The form of torch.optim.NAdam.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from ..engine.kernel import kernel
+from ..engine.memory import block
+from ..fields import about
+from ..text import N_
+from .base import LearningRate, Optimizer
+from .moments import MomentOptimizer
+
+if TYPE_CHECKING:
+    from ..engine.program import Builder
+
+
+@Optimizer.registry.add("nadam")
+class Nadam(MomentOptimizer, frozen=True, kw_only=True, tag="nadam"):
+    """Adam that steps along the mean as it will be, a mix of the running mean and the present gradient."""
+
+    label: ClassVar[str] = N_("Nadam")
+    formula: ClassVar[str] = "Δw = −η (μₜ₊₁ m / (1 − Π₁ᵗ⁺¹ μ) + (1 − μₜ)∇w / (1 − Π₁ᵗ μ)) / (√v̂ + ε)"
+    source: ClassVar[str] = "Dozat 2016; torch.optim.NAdam"
+
+    # The product of all mu so far, in two numbers: the second holds what the first rounds off in float32.
+    scalars: ClassVar[tuple[str, ...]] = ("steps", "product", "product_rest")
+
+    learning_rate: LearningRate = 0.002
+    psi: Annotated[
+        float,
+        about(
+            N_("psi"),
+            N_("How fast the share of the mean grows to beta 1. PyTorch: 0.004 (momentum_decay), Keras: 1."),
+            minimum=0.0,
+            maximum=100.0,
+            scale="log",
+            live=True,
+        ),
+    ] = 0.004
+
+    def begin(self, build: Builder, place: str) -> None:
+        build.update(
+            correct_nadam,
+            build.scalar("steps"),
+            build.scalar("product"),
+            build.scalar("product_rest"),
+            build.live(f"{place}.beta1", self.beta1),
+            build.live(f"{place}.beta2", self.beta2),
+            build.live(f"{place}.psi", self.psi),
+            build.shared(f"{place}.factors", 3),
+        )
+
+
+@kernel
+def correct_nadam(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """One more step; the factors a, b, c of `moments_update`: a = mu_(t+1) / (1 - product up to t+1),
+    b = (1 - mu_t) / (1 - product up to t), c = 1 / sqrt(1 - beta2^t).
+
+    Row: steps, product, its rest; beta1, beta2, psi and the first of the factors in hyper.
+    """
+    arena[row[1]] += block(arena, 0, 1).dtype.type(1)
+    steps = float(arena[row[1]])
+    share = hyper[row[4]] * (1.0 - 0.5 * 0.96 ** (steps * hyper[row[6]]))
+    coming = hyper[row[4]] * (1.0 - 0.5 * 0.96 ** ((steps + 1.0) * hyper[row[6]]))
+    product = share
+    if steps > 1.0:
+        product = share * (float(arena[row[2]]) + float(arena[row[3]]))
+    arena[row[2]] = product
+    arena[row[3]] = product - float(arena[row[2]])
+    hyper[row[7]] = coming / (1.0 - product * coming)
+    hyper[row[7] + 1] = (1.0 - share) / (1.0 - product)
+    hyper[row[7] + 2] = 1.0 / math.sqrt(1.0 - hyper[row[5]] ** steps)

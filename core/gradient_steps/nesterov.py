@@ -1,0 +1,47 @@
+"""Nesterov's momentum looks ahead: it steps with the velocity that the ball is about to have.
+
+v = momentum * v + gradient; w = w - learning rate * (gradient + momentum * v), the form of torch.optim.SGD(nesterov).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from ..engine.kernel import kernel
+from ..engine.memory import block
+from ..text import N_
+from .base import LearningRate, MomentumShare, Optimizer
+
+if TYPE_CHECKING:
+    from ..engine.program import Builder, Tensor
+
+
+@Optimizer.registry.add("nesterov")
+class Nesterov(Optimizer, frozen=True, kw_only=True, tag="nesterov"):
+    """Momentum that corrects itself earlier: the present gradient counts at once and again through the velocity."""
+
+    label: ClassVar[str] = N_("Nesterov")
+    formula: ClassVar[str] = "v ← μ v + ∇w,  Δw = −η (∇w + μ v)"
+    source: ClassVar[str] = "Nesterov 1983; Sutskever et al. 2013; torch.optim.SGD(nesterov=True)"
+    slots: ClassVar[tuple[str, ...]] = ("velocity",)
+
+    learning_rate: LearningRate = 0.1
+    momentum: MomentumShare = 0.9
+
+    def emit(self, build: Builder, tensor: Tensor, place: str) -> None:
+        velocity = build.slot("velocity", tensor)
+        share = build.live(f"{place}.momentum", self.momentum)
+        count = tensor.parameter.count
+        build.update(nesterov_update, tensor.gradient, velocity, tensor.update, count, build.rate, share)
+
+
+@kernel
+def nesterov_update(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """v = share * v + gradient, update = rate * (gradient + share * v). Row: gradient, v, update, count, rate and share
+    in hyper.
+    """
+    g, v, u = block(arena, row[1], row[4]), block(arena, row[2], row[4]), block(arena, row[3], row[4])
+    rate, share = g.dtype.type(hyper[row[5]]), g.dtype.type(hyper[row[6]])
+    for i in range(g.size):
+        v[i] = share * v[i] + g[i]
+        u[i] = rate * (g[i] + share * v[i])

@@ -1,0 +1,59 @@
+"""Warm-up begins with small steps, while the weights are still raw, and then hands over to another schedule."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..fields import about
+from ..text import N_
+from .base import Clock, ConstantSchedule, Schedule
+
+
+@Schedule.registry.add("warmup")
+class Warmup(Schedule, frozen=True, kw_only=True, tag="warmup"):
+    """Raises the learning rate in a straight line over the first steps; the schedule that follows counts its steps from
+    there.
+    """
+
+    label: ClassVar[str] = N_("Warm-up")
+    formula: ClassVar[str] = "η(t) = η (f + (1 − f) t / w) for t < w, then a schedule"
+    source: ClassVar[str] = "Goyal et al. 2017 (arXiv 1706.02677); torch.optim.lr_scheduler.LinearLR and SequentialLR"
+
+    steps: Annotated[
+        int,
+        about(
+            N_("steps"),
+            N_("How long the learning rate rises."),
+            unit=N_("steps"),
+            minimum=1,
+            maximum=10_000_000,
+            scale="log",
+        ),
+    ] = 100
+    start_factor: Annotated[
+        float,
+        about(N_("start factor"), N_("The first learning rate as a share of the full one."), minimum=0.0, maximum=1.0),
+    ] = 0.01
+    then: Annotated[Schedule, about(N_("then"), N_("The schedule after the warm-up."))] = ConstantSchedule()
+
+    @property
+    def watches(self) -> bool:
+        return self.then.watches
+
+    @property
+    def waits(self) -> int:
+        return self.then.waits
+
+    @property
+    def least_change(self) -> float:
+        return self.then.least_change
+
+    def rates(self, steps: NDArray[np.int64], base: float, clock: Clock) -> NDArray[np.float64]:
+        drops = tuple(drop - self.steps for drop in clock.drops)
+        rest = Clock(clock.steps_per_epoch, max(clock.steps - self.steps, 0), drops)
+        full = self.then.rates(np.maximum(steps - self.steps, 0), base, rest)
+        done = np.minimum(steps, self.steps) / self.steps
+        return full * (self.start_factor + (1.0 - self.start_factor) * done)
