@@ -532,6 +532,8 @@ class Worker(QThread):
         self._value = None
         self._stopped = None
         self._align()
+        if self._all_finished():
+            self._stay_at_the_end()
 
     def _align(self) -> None:
         """Lanes that are past the position, or inside a step, go back to a checkpoint; `_work` does the rest."""
@@ -597,6 +599,8 @@ class Worker(QThread):
             self._value = None
             self._finish_step()
         self._go(goal)
+        if direction > 0 and self._all_finished():
+            self._note_ended()
 
     def _move_operation(self, run: Run, direction: int) -> None:
         if run.step != self._position:

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QWidget
 
 from layerscope.core.data.base import DataSet
 from layerscope.core.data.csv import Csv
+from layerscope.core.fields import build, describe
 
 
 def _table(data: DataSet, folder: Path | None, parent: QWidget | None) -> Any:
@@ -25,12 +26,9 @@ IMPORTERS: dict[type[DataSet], Callable[[DataSet, Path | None, QWidget | None], 
 
 def kind_for(path: str) -> DataSet | None:
     """What a file could be data of, by its name; None where it is no data file that one knows."""
-    from layerscope.core.fields import describe
-
     name = Path(path).name.lower()
     for kind in DataSet.registry:
         for field in describe(kind):
             if any(name.endswith(pattern.lstrip("*").lower()) for pattern in field.files if pattern.startswith("*.")):
-                made: DataSet = kind(**{field.name: path})
-                return made
+                return build(DataSet, {"kind": kind.kind_name(), field.name: path})
     return None

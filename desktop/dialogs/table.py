@@ -235,7 +235,9 @@ class TableDialog(QDialog):
             if column.different:
                 different = ngettext("{count:,} different text", "{count:,} different texts", column.different)
                 note = " · ".join(part for part in (different.format(count=column.different), note) if part)
-            table.horizontalHeaderItem(index).setToolTip(note)
+            header = table.horizontalHeaderItem(index)
+            if header is not None:
+                header.setToolTip(note)
             for row, cells in enumerate(found.first_rows):
                 item = QTableWidgetItem(cells[index] if index < len(cells) else "")
                 if column.use == "target":

@@ -71,6 +71,7 @@ KEYS = {
 }
 
 
+DEEP = 4  # dots in the path of a layer inside of a block inside of a block
 # what can be done with every card, and with every layer
 ALWAYS = ("previous", "next", "explain")
 
@@ -245,6 +246,7 @@ class Card(QFrame):
         self.naming.show_value(content.value, (content.naming,) if content.naming else ())
         self.naming.setVisible(bool(content.naming))
         self.title.setVisible(not content.naming)
+        self.strip.short = content.card.count(".") >= DEEP
         self.strip.setVisible(content.is_layer and content.measured and not content.muted)
         self.switch.setVisible(content.muted)
         self.switch.show_on(False)
