@@ -206,11 +206,15 @@ def _train(run: Run, steps: int, label: str) -> tuple[float, str]:
             run.advance(min(CHUNK, steps - run.step))
             seconds += time.perf_counter() - begin
             progress.show(run.step, steps)
-            if not run.finite:
+            if not run.finite or run.finished:
                 break
     run.validate()
     if not run.finite:
         return seconds, _("the loss is not finite from step {step} on").format(step=run.nonfinite_step)
+    if run.finished:
+        return seconds, _("early stopping at step {step}, the validation loss no longer improved").format(
+            step=run.stopped_step
+        )
     return seconds, _("all steps done")
 
 
@@ -263,6 +267,9 @@ def _run(options: argparse.Namespace) -> int:
     folder = folder_for(options.out)
     trace = results.begin_trace(run) if options.trace else None
     seconds, stopped = _train(run, steps, N_("training"))
+    finite = run.finite
+    run.measure_last()
+    run.take_best()
     results.save(run, folder, seconds, stopped, trace)
     summary = results.summary(run, seconds, stopped)
     line = _(
@@ -279,8 +286,19 @@ def _run(options: argparse.Namespace) -> int:
             stopped=stopped,
         )
     )
+    if summary["weights_step"] != run.record.end:
+        print(_("the weights are those of step {step}, the best").format(step=summary["weights_step"]))
+    if "averaging" in summary:
+        print(
+            _("averaged: validation loss {loss}, accuracy {accuracy}; without: {plain_loss}, {plain_accuracy}").format(
+                loss=_short(summary["validation_loss"]),
+                accuracy=_short(summary["validation_accuracy"]),
+                plain_loss=_short(summary["plain_validation_loss"]),
+                plain_accuracy=_short(summary["plain_validation_accuracy"]),
+            )
+        )
     print(_("saved in {folder}").format(folder=options.out))
-    if not run.finite:
+    if not finite:
         _warn(options.file, stopped)
     return 0
 

@@ -24,6 +24,7 @@ from .fields import Described, Kind, about, build, describe, json_schema
 from .gradient_steps.base import Clipping, Optimizer, Regularizer
 from .gradient_steps.sgd import Sgd
 from .layers.base import Layer
+from .loss_scale import LossScale
 from .losses import Loss, SoftmaxCrossEntropy
 from .schedules.base import ConstantSchedule, Schedule
 from .stopping import EarlyStopping
@@ -64,9 +65,33 @@ class Training(Described, frozen=True, kw_only=True, forbid_unknown_fields=True)
         ),
     ] = 20
     precision: Annotated[
-        Literal["float32", "float64"],
-        about(N_("precision"), N_("Numbers that the network computes with: 32 bits as usual, or 64 for checks.")),
+        Literal["float32", "float64", "float16", "bfloat16"],
+        about(
+            N_("precision"),
+            N_(
+                "Numbers that the network computes with: 32 bits as usual, 64 for checks, or one of the two formats of "
+                "16 bits of graphics processors, imitated: every result is rounded."
+            ),
+        ),
     ] = "float32"
+    master_weights: Annotated[
+        bool,
+        about(
+            N_("master weights"),
+            N_(
+                "Training changes weights of 32 bits, of which the layers read rounded copies. Without them, the "
+                "weights themselves are rounded, and an update that is small beside its weight is lost."
+            ),
+            shown_when=("precision", ("float16", "bfloat16")),
+        ),
+    ] = True
+    loss_scale: Annotated[
+        LossScale | None,
+        about(
+            N_("loss scale"),
+            N_("Multiplies the gradient of the loss on the way back, so that small gradients are not rounded to zero."),
+        ),
+    ] = None
     shuffle: Annotated[bool, about(N_("shuffle"), N_("Go through the samples in a new random order every epoch."))] = (
         True
     )

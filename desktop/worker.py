@@ -243,7 +243,7 @@ def _without(experiment: Experiment, paths: dict[str, float]) -> Any:
         *inside, last = path.split(".")
         here = plain
         for step in inside:
-            here = here[step]
+            here = here[int(step) if isinstance(here, list) else step]
         here[last] = None
     return plain
 

@@ -46,7 +46,9 @@ def check_gradients(experiment: Experiment, data: Data | None = None, most: int 
 
     most   numbers compared in each array, chosen at random
     """
-    training = msgspec.structs.replace(experiment.training, precision="float64", averaging=None, early_stopping=None)
+    training = msgspec.structs.replace(
+        experiment.training, precision="float64", loss_scale=None, averaging=None, early_stopping=None
+    )
     exact = msgspec.structs.replace(experiment, training=training)
     run = Run(exact, data, record=False)
     # Biases start at zero and ReLU's kink is there: move everything off the special points.

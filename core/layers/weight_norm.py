@@ -102,7 +102,7 @@ class WeightNorm(Layer, frozen=True, kw_only=True, tag="weight_norm"):
         n = weight.parameter.count // m
         lengths, room = build.scratch(m), build.scratch(2 * m)
         build.forward(weight_norm_forward, direction.at, magnitude.at, weight.at, lengths, room, n, m)
-        y = self.layer.emit(build, x)
+        y = build.wrapped(self.layer, x)
         gradients = weight.gradient, direction.gradient, magnitude.gradient
         build.backward(weight_norm_backward, direction.at, magnitude.at, *gradients, lengths, room, n, m)
         return y

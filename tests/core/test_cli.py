@@ -271,7 +271,7 @@ def changed(file, **parts) -> str:
         ({"network__0": {"kind": "dense", "units": -3}}, ["network.0.units", "-3", "1", "4096"]),
         ({"network__2": {"kind": "dense", "units": 7}}, ["loss", "7", "10"]),
         ({"training__optimizer": {"kind": "ada"}}, ["training.optimizer.kind", "ada", "sgd", "momentum"]),
-        ({"training__precision": "float16"}, ["training.precision", "float32", "float64"]),
+        ({"training__precision": "float24"}, ["training.precision", "float32", "float16"]),
         ({"version": 99}, ["version", "99"]),
         ({"network": []}, ["network", "no layers"]),
         (
