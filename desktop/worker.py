@@ -210,11 +210,24 @@ class _Lane:
 
 
 def run_key(experiment: Experiment) -> bytes:
-    """Equal for experiments that train alike step by step; name and length of the training do not matter."""
+    """Equal for experiments that train alike step by step; name and length of the training do not matter, nor what is
+    set in a muted layer.
+    """
     training = experiment.training
     if experiment.training.schedule.kind_name() == "constant":
         training = msgspec.structs.replace(training, epochs=1)
-    return msgspec.json.encode(msgspec.structs.replace(experiment, name="", training=training))
+    plain = msgspec.to_builtins(msgspec.structs.replace(experiment, name="", training=training))
+    plain["network"] = _heard(plain["network"])
+    return msgspec.json.encode(plain)
+
+
+def _heard(value: Any) -> Any:
+    """Plain layers, and of muted ones only that there is something."""
+    if isinstance(value, list | tuple):
+        return [_heard(item) for item in value]
+    if isinstance(value, dict):
+        return {"muted": True} if value.get("muted") else {key: _heard(item) for key, item in value.items()}
+    return value
 
 
 def differs_only_live(old: Experiment, new: Experiment) -> dict[str, float] | None:

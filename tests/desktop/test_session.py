@@ -592,3 +592,21 @@ def test_layers_inside_of_blocks_are_edited_by_path(session):
     with pytest.raises(InputError):
         session.delete_layer("3.body.7")
     assert session.undo_stack.undoText() == "delete Dense"
+
+
+def test_the_settings_of_a_muted_layer_change_nothing(qtbot, session):
+    session.add_layer(1, build(Layer, {"kind": "dropout", "rate": 0.5, "muted": True}))
+    until(qtbot, lambda: settled(session))
+    trained(qtbot, session, 3)
+    before = numbers(session.scene.lanes[0].view)
+    session.set_value("network.1.rate", 0.2)
+    assert session.notice == ""
+    until(qtbot, lambda: at(session, 3))
+    assert numbers(session.scene.lanes[0].view) == before
+    session.mute_layer(1, False)
+    assert "starts over" in session.notice
+    until(qtbot, lambda: at(session, 3))
+    session.set_value("network.1.rate", 0.1)
+    assert session.notice == "applies from step 3 on, without a new start"
+    until(qtbot, lambda: at(session, 3))
+    assert session.failure == ""
