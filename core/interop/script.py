@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..experiment import Experiment
     from ..layers.base import Chain, Layer, Parameter, Shape
     from ..network import Plan
-    from ..schedules import Clock
+    from ..schedules.base import Clock
 
 LOAD_TRACE = ('with np.load(Path(__file__).with_suffix(".trace.npz")) as file:', "    trace = dict(file)")
 IMPORT_MATH = "import math (where needed)\n"

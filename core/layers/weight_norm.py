@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..fields import about
 from ..initializers import Zeros
 from ..text import N_, _
-from .base import Layer, Parameter, Shape
+from .base import Group, Layer, Parameter, Shape
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
@@ -39,6 +39,7 @@ class WeightNorm(Layer, frozen=True, kw_only=True, tag="weight_norm"):
     """
 
     label: ClassVar[str] = N_("Weight norm")
+    group: ClassVar[Group] = "normalization"
     formula: ClassVar[str] = "W = g v / ‖v‖  for every unit"
     source: ClassVar[str] = (
         "Salimans & Kingma 2016 (arXiv 1602.07868), eq. 2 and 3; torch.nn.utils.parametrizations.weight_norm"

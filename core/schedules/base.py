@@ -22,7 +22,7 @@ from ..text import N_
 PACKAGE = "layerscope.core.schedules"
 
 if TYPE_CHECKING:
-    from .interop.script import Script
+    from ..interop.script import Script
 
 
 @dataclass(frozen=True)
