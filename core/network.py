@@ -8,9 +8,10 @@ from pathlib import Path
 import msgspec
 
 from .data.base import Outline
+from .engine.precision import FORMATS
 from .errors import InputError
 from .experiment import Experiment
-from .layers.base import Layer, Parameter, Shape
+from .layers.base import Layer, Parameter, Shape, working
 from .text import _
 
 
@@ -40,6 +41,7 @@ class Plan(msgspec.Struct, frozen=True):
     """A network laid out: a card for every layer, and whether it can be trained.
 
     The cards are in data order: the layers inside of a block stand before the block, whose output comes after theirs.
+    A muted layer has no card.
 
     outline    of the data
     problems   (place in the experiment, sentence) for everything that must be mended first
@@ -76,15 +78,20 @@ LARGEST_MEMORY = 4 * 1024**3  # bytes of values, gradients and parameters that o
 LARGEST_NETWORK = 50_000_000  # parameters; beyond that a laptop's memory is the lesson
 
 
-def plan(experiment: Experiment, outline: Outline | None = None, folder: Path | None = None) -> Plan:
+def plan(
+    experiment: Experiment, outline: Outline | None = None, folder: Path | None = None, *, waiting: str = ""
+) -> Plan:
     """Shapes, parameters and problems of an experiment's network. Never raises for a network that cannot be.
 
     outline   of the data, when it is loaded already
     folder    where relative paths of data files start: the folder of the experiment file
+    waiting   why the outline is not known yet; it is then not asked for
     """
     problems: list[tuple[str, str]] = []
     shape: Shape | None = None
     try:
+        if waiting:
+            raise InputError(waiting)
         outline = outline if outline is not None else experiment.data.outline(folder)
         shape = outline.shape
         if experiment.data.validation + experiment.data.test > 0.95:
@@ -94,10 +101,13 @@ def plan(experiment: Experiment, outline: Outline | None = None, folder: Path | 
         problems.append(("data." + error.place if error.place else "data", problem))
     given_shape = shape or ()
     cards: list[Card] = []
-    for index, layer in enumerate(experiment.network):
+    for index, layer in working(experiment.network):
         shape = _lay_out(str(index), layer, shape, cards, problems)
     if not cards:
-        problems.append(("network", _("the network has no layers yet; add a dense layer with + to begin")))
+        sentence = _("the network has no layers yet; add a dense layer with + to begin")
+        if experiment.network:
+            sentence = _("all layers are muted, so there is nothing to train; switch a dense layer on again")
+        problems.append(("network", sentence))
     elif shape is not None and outline is not None:
         try:
             experiment.loss.check(shape, outline)
@@ -105,6 +115,7 @@ def plan(experiment: Experiment, outline: Outline | None = None, folder: Path | 
             problems.append(("loss", error.problem))
         if not any(card.parameters for card in cards):
             problems.append(("network", _("no layer has weights, so there is nothing to train; add a dense layer")))
+    problems += _unwatched(experiment)
     total = sum(card.parameter_count for card in cards)
     if total > LARGEST_NETWORK:
         problems.append(
@@ -126,6 +137,29 @@ def plan(experiment: Experiment, outline: Outline | None = None, folder: Path | 
             )
         )
     return Plan(outline or Outline((), 0), tuple(cards), tuple(problems))
+
+
+def _unwatched(experiment: Experiment) -> list[tuple[str, str]]:
+    """Problems of what watches the validation loss where no samples are kept aside for it."""
+    training = experiment.training
+    if experiment.data.validation > 0.0:
+        return []
+    problems = []
+    if training.early_stopping is not None:
+        problems.append(
+            (
+                "training.early_stopping",
+                _("early stopping watches samples that training does not see: set a validation share of the data"),
+            )
+        )
+    if training.schedule.watches:
+        problems.append(
+            (
+                "training.schedule",
+                _("this schedule watches samples that training does not see: set a validation share of the data"),
+            )
+        )
+    return problems
 
 
 def _lay_out(
@@ -160,6 +194,8 @@ def memory(experiment: Experiment, given: Shape, cards: list[Card]) -> int:
         if card.given is not None and card.shape is not None:
             numbers += 2 * size * math.prod(card.shape) + card.layer.room(card.given, size)
     remembered = len(training.optimizer.slots) + (len(training.averaging.slots) if training.averaging else 0)
-    parameters = sum(card.parameter_count for card in cards) * (2 + remembered)
+    copies = training.precision in FORMATS and training.master_weights
+    parameters = sum(card.parameter_count for card in cards) * (2 + remembered + copies)
+    parameters += max((p.count for card in cards for p in card.parameters), default=0)  # where updates are put together
     networks = training.averaging.networks if training.averaging is not None else 1
     return networks * (numbers + parameters) * (8 if training.precision == "float64" else 4)

@@ -19,6 +19,7 @@ __all__ = [
     "constant",
     "from_sortable_bits",
     "magnitude_bits",
+    "nearest_of_16_bits",
     "offset",
     "polynomial",
     "power_of_two",
@@ -212,6 +213,60 @@ def upper_half(typingctx: Any, number):
         return builder.bitcast(kept, arguments[0].type)
 
     return number(number), codegen
+
+
+# --- for `precision.py`
+
+# By format (0: float16, 1: bfloat16): bits of a float32's mantissa that it has not, the bits of the smallest float32
+# that is a normal number in it (bfloat16 has float32's exponents, so nothing is below), and those of the first power of
+# two beyond its largest number.
+_DROPPED, _LEAST_NORMAL, _BEYOND = (13, 16), (0x38800000, 0), (0x47800000, 0x7F800000)
+_INFINITE = 0x7F800000
+
+
+@intrinsic
+def nearest_of_16_bits(typingctx: Any, x, kind):
+    """The float32 x as the nearest number of 16 bits, the even one of two that are equally near; again a float32.
+
+    kind   0: float16, 1: bfloat16 (int64)
+
+    What is too large becomes infinity, what is too small zero with its sign, a NaN stays as it is. All but one product
+    is done on the bits, which no permission to reorder floats can change.
+    """
+    if x != types.float32:
+        return None
+
+    def codegen(cgctx, builder, sig, arguments):
+        number = arguments[0]
+        integer = ir.IntType(32)
+        is_bfloat = builder.icmp_signed("!=", arguments[1], ir.Constant(arguments[1].type, 0))
+
+        def word(value):
+            return ir.Constant(integer, value)
+
+        def by_kind(pair):
+            return builder.select(is_bfloat, word(pair[1]), word(pair[0]))
+
+        bits = builder.bitcast(number, integer)
+        size = builder.and_(bits, word(0x7FFFFFFF))
+        dropped = by_kind(_DROPPED)
+        # Adding just below half of the last bit that stays, and 1 more where that bit is odd, rounds to the nearest
+        # even one when the rest is cut off. A carry goes into the exponent, which is right.
+        odd = builder.and_(builder.lshr(size, dropped), word(1))
+        below_half = builder.sub(builder.shl(word(1), builder.sub(dropped, word(1))), word(1))
+        raised = builder.add(size, builder.add(below_half, odd))
+        nearest = builder.shl(builder.lshr(raised, dropped), dropped)
+        nearest = builder.select(builder.icmp_signed(">=", nearest, by_kind(_BEYOND)), word(_INFINITE), nearest)
+        # Denormal numbers of float16 are the multiples of 2^-24.
+        whole = builder.fmul(builder.bitcast(size, number.type), ir.Constant(number.type, 2.0**24))
+        whole = builder.call(builder.module.declare_intrinsic("llvm.rint", [number.type]), [whole])
+        multiple = builder.bitcast(builder.fmul(whole, ir.Constant(number.type, 2.0**-24)), integer)
+        nearest = builder.select(builder.icmp_signed("<", size, by_kind(_LEAST_NORMAL)), multiple, nearest)
+        nearest = builder.or_(nearest, builder.and_(bits, word(0x80000000)))
+        nearest = builder.select(builder.icmp_signed(">", size, word(_INFINITE)), bits, nearest)
+        return builder.bitcast(nearest, number.type)
+
+    return x(x, types.int64), codegen
 
 
 @intrinsic

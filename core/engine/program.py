@@ -20,22 +20,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import loss_scale as scaling
 from ..data.base import Data
 from ..diagnostics import probes
 from ..experiment import Experiment
 from ..gradient_steps.base import STAGES, chain
-from ..layers.base import Chain, Parameter, Shape
+from ..layers.base import Chain, Layer, Parameter, Shape, working
 from ..network import Plan, plan
 from ..schedules.base import scheduled_rate
-from . import layout, random
+from . import layout, precision, random
+from .blas import allowed_threads
 from .kernel import Precision
 from .steps import add_share, begin_penalty, draw_minibatch, next_block
 
 ALIGNMENT = 16  # elements; starts of arrays fall on whole vectors of the processor
 
+SCALED = 4  # the first columns of a gradient are in its unit: rms, norm, least, greatest
+
 THREADS_FROM = 16_000_000  # multiplications in one product from which a second thread pays
 
 KernelFunction = Callable[..., None]
+# A group among the numbers stands for its first row in the table, or for the table's end where it has none.
+Row = tuple[KernelFunction, tuple["int | Group", ...]]
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ class Operation:
     path    the card that works: a layer's path, "data", "loss" or "optimizer"
     phase   "data", "forward", "loss", "backward", "update"
     wire    (place in the arena, shape of a sample or of the parameter, True if one per sample) of what it computed
-    symbol  what that value is called: "a", "∂L/∂a", "∂L/∂W", "W"
+    symbol  what that value is called: "a", "∂L/∂a", "∂L/∂W", "W"; "S ∂L/∂a" where the loss is scaled by S
     """
 
     path: str
@@ -149,7 +155,7 @@ class Program:
         """Threads for matrix products: one, unless a product is so large that a second one pays."""
         cards = [card for card in self.plan.cards if card.given is not None]
         largest = max((c.layer.largest_product(c.given or (), self.batch_size) for c in cards), default=0)
-        return min(os.cpu_count() or 1, 4) if largest >= THREADS_FROM else 1
+        return min(os.cpu_count() or 1, 4, allowed_threads()) if largest >= THREADS_FROM else 1
 
     @property
     def dtype(self) -> type[np.floating]:
@@ -162,7 +168,7 @@ class Group:
 
     path: str
     phase: str
-    rows: list[tuple[KernelFunction, tuple[int, ...]]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     place: int = -1
     shape: Shape = ()
     per_sample: bool = True
@@ -175,6 +181,10 @@ class Builder:
 
     training   False in a program that only sends samples forward: no dropout, no gradients
     record     with probes
+    format     of the numbers of 16 bits that results are rounded to (`precision.FORMATS`); None: they are not
+
+    Rounding is no matter of the layers: what a layer leaves in its wire, in the places that it asked for with
+    `gradient_of`, and in the gradients of its parameters is rounded behind the layer's own operations.
     """
 
     targets: Wire
@@ -186,8 +196,13 @@ class Builder:
         self.training = training
         self.record = record
         self.links = chain(experiment.training)
+        self.format = precision.FORMATS.get(experiment.training.precision)
         self.run_columns = (*layout.RUN_COLUMNS, "norm.gradient", *(f"norm.{link.name}" for link in self.links))
-        self.layer_columns = probes.LAYER_COLUMNS
+        self.layer_columns: tuple[str, ...] = probes.LAYER_COLUMNS
+        if experiment.training.loss_scale is not None:
+            self.run_columns += scaling.RUN_COLUMNS
+        if self.format is not None:
+            self.layer_columns += precision.COUNT_COLUMNS
         self._cards = {card.path: card for card in network.cards}
         self._size = 0
         self._constants: list[float] = []
@@ -198,6 +213,8 @@ class Builder:
         self._update: list[Group] = []
         self._path = ""
         self._open: tuple[Group, Group] = (Group("", ""), Group("", ""))
+        self._asked: list[tuple[int, Wire]] = []  # places for gradients that the current layer asked for
+        self._counted: dict[int, int] = {}  # where a wire's counts of what was lost begin, by its place in the arena
         self._readers: dict[int, int] = {}
         self._producers: dict[int, Group] = {}
         self._stand_ins: dict[tuple[str, str], Tensor] = {}
@@ -205,6 +222,8 @@ class Builder:
         self.base_rate = self.live("training.optimizer.learning_rate", experiment.training.optimizer.learning_rate)
         self.rate = self.constant(experiment.training.optimizer.learning_rate)
         self.norm = self.constant(0.0)  # of the gradient as the chain has made it so far
+        loss_scale = experiment.training.loss_scale
+        self.scale = loss_scale.place(self) if loss_scale is not None else None  # in hyper
         self._lay_out_parameters()
 
     # --- memory
@@ -220,8 +239,7 @@ class Builder:
         self.parameter_count = self._size
         # What is remembered follows the parameters at once, so that a checkpoint copies one block.
         remembering: list[Any] = [training.optimizer]
-        if training.averaging is not None:
-            remembering.append(training.averaging)
+        remembering += [kind for kind in (training.averaging, training.loss_scale) if kind is not None]
         self.slots = {name: self._reserve(self.parameter_count) for kind in remembering for name in kind.slots}
         self.scalars = {name: self._reserve(1) for kind in remembering for name in kind.scalars}
         self.kept = self._size
@@ -229,7 +247,13 @@ class Builder:
         # One parameter array is updated after the other, so that its update is still in the cache when it is
         # subtracted.
         self.update_at = self._reserve(max((p.count for _, p, _ in places), default=0))
-        self.tensors = tuple(Tensor(path, p, at, self.gradients + at, self.update_at, at) for path, p, at in places)
+        # Layers read rounded copies of the master weights. What a layer keeps up itself stays as it is: running
+        # statistics are float32 in mixed-precision training.
+        self.copies = self._reserve(self.parameter_count) if self.format is not None and training.master_weights else 0
+        self.tensors = tuple(
+            Tensor(path, p, at + (self.copies if p.trained else 0), self.gradients + at, self.update_at, at)
+            for path, p, at in places
+        )
 
     @property
     def remembered(self) -> tuple[str, ...]:
@@ -286,6 +310,9 @@ class Builder:
         """The current layer's parameter of this name."""
         stand_in = self._stand_ins.get((self._path, name))
         if stand_in is not None:
+            if self.format is not None and stand_in.at not in self._counted:
+                self._counted[stand_in.at] = -1
+                self.forward(precision.round_array, stand_in.at, stand_in.parameter.count, self.format, -1)
             return stand_in
         return next(t for t in self.tensors if t.path == self._path and t.parameter.name == name)
 
@@ -295,6 +322,15 @@ class Builder:
         tensor = Tensor(self._path, parameter, at, gradient, -1, -1)
         self._stand_ins[self._path, parameter.name] = tensor
         return tensor
+
+    def wrapped(self, layer: Layer, x: Wire) -> Wire:
+        """Write the layer that the current one wraps, which takes the stand-ins for its parameters."""
+        y = layer.emit(self, x)
+        if self.format is not None:
+            for (path, _name), tensor in self._stand_ins.items():
+                if path == self._path:
+                    self.backward(precision.round_array, tensor.gradient, tensor.parameter.count, self.format, -1)
+        return y
 
     def stream(self, purpose: str) -> int:
         """The key of the current layer's random stream for a purpose, to be put into a row."""
@@ -308,22 +344,73 @@ class Builder:
         """
         readers = self._readers.get(wire.at, 0)
         self._readers[wire.at] = readers + 1
-        share = wire.gradient
+        place = wire.gradient
         if readers > 0:
-            share = self._reserve(self.batch_size * wire.width)
-            self._producers[wire.at].rows.insert(0, (add_share, (wire.gradient, share, wire.width)))
+            place = self._reserve(self.batch_size * wire.width)
+            rows: list[Row] = [(add_share, (wire.gradient, place, wire.width))]
+            if self.format is not None:
+                rows.append(self._rounding(wire.gradient, wire, precision.GRADIENT))
+            self._producers[wire.at].rows[:0] = rows
+        self._asked.append((place, wire))
         group = self._open[1]
-        group.place, group.shape, group.symbol = share, wire.shape, "∂L/∂x"
-        return share
+        group.place, group.shape, group.symbol = place, wire.shape, "∂L/∂x"
+        return place
+
+    # --- numbers of 16 bits
+
+    def begin_rounding(self, first: Group, inputs: Wire) -> None:
+        """Behind the choice of the minibatch: its samples, and the weights that the step will read, are rounded."""
+        if self.format is None:
+            return
+        self._counted[inputs.at] = -1
+        first.rows.append(self._rounding(inputs.at, inputs, precision.ACTIVATION))
+        if self.copies:
+            first.rows.append((precision.copy_rounded, (0, self.copies, self.parameter_count, self.format)))
+        else:
+            # Updated weights are rounded already; those that were drawn or put there may not be.
+            first.rows.append((precision.round_array, (0, self.parameter_count, self.format, -1)))
+
+    def _rounding(self, place: int, wire: Wire, kind: int) -> Row:
+        """The row that rounds a wire's values or gradient and counts what is lost with the layer that it comes from."""
+        assert self.format is not None
+        column = self._counted.get(wire.at, -1)
+        return precision.round_values, (place, wire.width, self.format, column + kind if column >= 0 else -1)
+
+    def _round_layer(self, y: Wire, column: int) -> None:
+        """Round what the current layer computes. Its counts begin at `column` (-1: nothing is counted)."""
+        assert self.format is not None
+        forward, backward = self._open
+        if column >= 0:
+            weighted = any(t.path == self._path and t.parameter.weight for t in self.tensors)
+            counts = len(precision.COUNT_COLUMNS) if weighted else precision.WEIGHT_GRADIENT
+            forward.rows.insert(0, (precision.begin_counts, (column, counts)))
+        if y.at not in self._counted:
+            self._counted[y.at] = column
+            forward.rows.append(self._rounding(y.at, y, precision.ACTIVATION))
+        elif column >= 0 and self._counted[y.at] >= 0:
+            there = self._counted[y.at]
+            forward.rows.append((precision.take_counts, (there, column)))
+            backward.rows.insert(0, (precision.take_counts, (there + precision.GRADIENT, column + precision.GRADIENT)))
+        for place, wire in self._asked:
+            backward.rows.append(self._rounding(place, wire, precision.GRADIENT))
+        for tensor in self.tensors:
+            if tensor.path != self._path:
+                continue
+            count = tensor.parameter.count
+            if tensor.parameter.trained:
+                counted = column + precision.WEIGHT_GRADIENT if column >= 0 and tensor.parameter.weight else -1
+                backward.rows.append((precision.round_array, (tensor.gradient, count, self.format, counted)))
+            elif not self.copies and self.training:
+                forward.rows.append((precision.round_array, (tensor.at, count, self.format, -1)))
 
     # --- operations
 
     def layer(self, path: str, x: Wire) -> Wire:
         """Write the layer at `path` with its probes and what is inside of it; the wire that carries its output."""
         card = self._cards[path]
-        outer = self._path, self._open
+        outer = self._path, self._open, self._asked
         forward, backward = Group(path, "forward"), Group(path, "backward")
-        self._path, self._open = path, (forward, backward)
+        self._path, self._open, self._asked = path, (forward, backward), []
         y = card.layer.emit(self, x)
         # Behind the groups of the layers inside, which were laid down meanwhile; on the way back before them.
         self._forward.append(forward)
@@ -340,15 +427,22 @@ class Builder:
             backward.per_sample = False
         else:
             backward.place, backward.shape, backward.symbol = y.gradient, y.shape, "∂L/∂a"
+        if self.scale is not None:
+            backward.symbol = f"S {backward.symbol}"
         column = len(self.run_columns) + len(self.layers) * len(self.layer_columns)
+        if self.format is not None:
+            self._round_layer(y, column + len(probes.LAYER_COLUMNS) if self.record else -1)
         if self.record:
             low, high = (self.constant(bound) for bound in card.layer.saturation())
             self.forward(probes.measure_activation, y.at, y.width, column, low, high)
             # The gradient of this layer's output is complete when its own way back begins.
             gradient_column = column + len(probes.ACTIVATION_COLUMNS)
-            backward.rows.insert(0, (probes.measure_gradient, (y.gradient, y.width, gradient_column)))
+            measuring: list[Row] = [(probes.measure_gradient, (y.gradient, y.width, gradient_column))]
+            if self.scale is not None:
+                measuring.append((scaling.unscale_measured, (gradient_column, SCALED, self.scale)))
+            backward.rows[:0] = measuring
         self.layers.append(LayerColumns(path, card.layer.kind_name(), x, y, weight, column))
-        self._path, self._open = outer
+        self._path, self._open, self._asked = outer
         return y
 
     def chain(self, inner: Chain, x: Wire) -> Wire:
@@ -360,10 +454,22 @@ class Builder:
     def begin_loss(self, outputs: Wire) -> None:
         self._path = "loss"
         forward = Group("loss", "loss", place=outputs.at, shape=outputs.shape, symbol="a")
-        backward = Group("loss", "backward", place=outputs.gradient, shape=outputs.shape, symbol="∂L/∂a")
+        symbol = "∂L/∂a" if self.scale is None else "S ∂L/∂a"
+        backward = Group("loss", "backward", place=outputs.gradient, shape=outputs.shape, symbol=symbol)
         self._forward.append(forward)
         self._backward.append(backward)
         self._open = forward, backward
+
+    def end_loss(self, outputs: Wire) -> None:
+        """Behind the loss's own operations: its gradient is scaled and rounded."""
+        loss_scale = self.experiment.training.loss_scale
+        if loss_scale is not None and self.scale is not None:
+            loss_scale.begin(self, self.scale)
+            self.backward(
+                scaling.scale_gradient, outputs.gradient, outputs.width, self.scale, self.column("loss_scale")
+            )
+        if self.format is not None:
+            self._open[1].rows.append(self._rounding(outputs.gradient, outputs, precision.GRADIENT))
 
     def begin_update(self, group: Group) -> None:
         self._update.append(group)
@@ -376,7 +482,7 @@ class Builder:
         """Append an operation to the current layer's way back."""
         self._open[1].rows.append((kernel, numbers))
 
-    def update(self, kernel: KernelFunction, *numbers: int) -> None:
+    def update(self, kernel: KernelFunction, *numbers: int | Group) -> None:
         """Append an operation to the update of the parameters."""
         self._update[-1].rows.append((kernel, numbers))
 
@@ -437,13 +543,15 @@ def compile_program(
     first = Group("data", "data", place=inputs.at, shape=inputs.shape, symbol="x")
     begin = draw_minibatch if training else next_block
     first.rows.append((begin, (inputs.at, build.targets.at, inputs.width, targets)))
+    build.begin_rounding(first, inputs)
 
     x = inputs
-    for index in range(len(experiment.network)):
+    for index, _layer in working(experiment.network):
         x = build.layer(str(index), x)
     build.begin_loss(x)
     experiment.loss.emit(build, x)
     if training:
+        build.end_loss(x)
         _emit_update(build)
 
     forward, backward, update = build.groups()
@@ -490,12 +598,27 @@ def _emit_update(build: Builder) -> None:
     """Write what happens to the parameters once their gradients are there: the chain, link by link."""
     training, record = build.experiment.training, build.record
     whole: dict[str, Any] = {"place": build.gradients, "shape": (build.parameter_count,), "per_sample": False}
+    averaging = Group("optimizer", "update", symbol="W", label="averaging", **whole)
+    overflowed = _emit_unscaling(build, whole) if build.scale is not None else -1
     build.begin_update(Group("optimizer", "update", symbol="∂L/∂W", **whole))
     optimizer = STAGES.index("optimizer")
     before = [link for link in build.links if STAGES.index(link.step.stage) < optimizer]
     behind = build.links[len(before) :]
-    build.update(begin_penalty)
+    first = len(probes.ACTIVATION_COLUMNS) + len(probes.GRADIENT_COLUMNS) + 1
+    columns = {layer.path: layer.first_column + first for layer in build.layers}
     name, known = "norm.gradient", False  # what the norm at hand is called, and whether it is at hand
+    if overflowed >= 0:
+        if record:
+            build.measure_gradient_norm(name, per_layer=True)
+            known = True
+            build.update(probes.report_norm, build.norm, layout.GRADIENT_NORM)
+            for tensor in build.trained:
+                if tensor.parameter.weight:
+                    row = tensor.master, tensor.parameter.count, columns[tensor.path], overflowed
+                    build.update(scaling.report_still_weight, *row)
+        # Averages go on in a skipped step, with the weights as they are: the end of an epoch may be one.
+        build.update(scaling.skip_update, overflowed, build.column("skipped"), averaging)
+    build.update(begin_penalty)
     clips = next((link for link in before if link.step.stage == "clipping"), behind[0])
     for link in (*before, behind[0]):
         if not known and (record or link.step.uses_norm):
@@ -520,14 +643,12 @@ def _emit_update(build: Builder) -> None:
     build.update(scheduled_rate, build.rate)
     for link in behind:
         link.step.begin(build, link.place)
-    if training.averaging is not None:
+    if training.averaging is not None and overflowed < 0:
         training.averaging.begin(build)
     totals = [build.constant(0.0) for _ in behind]
     if record:
         for total in totals:
             build.update(probes.begin_norm, total)
-    first = len(probes.ACTIVATION_COLUMNS) + len(probes.GRADIENT_COLUMNS) + 1
-    columns = {layer.path: layer.first_column + first for layer in build.layers}
     path = ""
     for tensor in build.trained:
         if tensor.path != path:
@@ -544,12 +665,35 @@ def _emit_update(build: Builder) -> None:
             build.update(probes.apply_and_measure_update, tensor.master, tensor.update, count, column, totals[-1])
         else:
             build.update(probes.apply_update, tensor.master, tensor.update, count)
-        if training.averaging is not None:
+        if build.format is not None and not build.copies:
+            build.update(precision.round_array, tensor.master, count, build.format, -1)
+        if training.averaging is not None and overflowed < 0:
             training.averaging.emit(build, tensor)
     if record:
         build.begin_update(Group("optimizer", "update", symbol="W", **whole))
         for link, total in zip(behind, totals, strict=True):
             build.update(probes.end_norm, total, build.column(f"norm.{link.name}"))
+    build.begin_update(averaging)
+    if training.averaging is not None and overflowed >= 0:
+        training.averaging.begin(build)
+        for tensor in build.trained:
+            training.averaging.emit(build, tensor)
+
+
+def _emit_unscaling(build: Builder, whole: dict[str, Any]) -> int:
+    """Write what turns the gradients of the scaled loss into those of the loss, and the scale of the next step; where
+    in `hyper` it stands whether one is not finite.
+    """
+    loss_scale, scale = build.experiment.training.loss_scale, build.scale
+    assert loss_scale is not None
+    assert scale is not None
+    overflowed = build.constant(0.0)
+    build.begin_update(Group("optimizer", "update", symbol="∂L/∂W", label="loss_scale", **whole))
+    build.update(scaling.begin_unscaling, overflowed)
+    for tensor in build.trained:
+        build.update(scaling.unscale_gradient, tensor.gradient, tensor.parameter.count, scale, overflowed)
+    loss_scale.end(build, overflowed)
+    return overflowed
 
 
 def _lay_down(groups: list[Group]) -> tuple[NDArray[np.int64], tuple[KernelFunction, ...], tuple[Operation, ...]]:
@@ -557,10 +701,14 @@ def _lay_down(groups: list[Group]) -> tuple[NDArray[np.int64], tuple[KernelFunct
     kernels: dict[KernelFunction, int] = {}
     rows: list[list[int]] = []
     operations = []
+    starts, end = {}, 0
+    for group in groups:
+        starts[id(group)], end = end, end + len(group.rows)
     for group in groups:
         first = len(rows)
         for function, numbers in group.rows:
-            row = [kernels.setdefault(function, len(kernels)), *numbers]
+            places = [starts.get(id(n), end) if isinstance(n, Group) else n for n in numbers]
+            row = [kernels.setdefault(function, len(kernels)), *places]
             rows.append(row + [0] * (layout.WIDTH - len(row)))
         operations.append(
             Operation(

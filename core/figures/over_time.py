@@ -83,10 +83,10 @@ def build(scene: Scene, options: OverTimeOptions) -> Figure:
     quantity = QUANTITIES[options.quantity]
     found: list[tuple[Lane, tuple[Place, ...], Binned]] = []
     for lane in _shown_lanes(scene, options):
-        if len(lane.view) and lane.view.layers:
+        if len(lane.view) and lane.view.layers and options.quantity in lane.view.layer_columns:
             found.append((lane, places(lane, options.layers), binned(lane.view, options.quantity, MOST_COLUMNS)))
     if not found:
-        return nothing(NAME, title, scene)
+        return nothing(NAME, title, scene, _unrecorded(_shown_lanes(scene, options), options))
     scale: Scale = quantity.scale
     grids = [
         [transform(part[:, _indices(shown, options.quantity)] * quantity.factor, scale) for part in parts(bins)]
@@ -130,6 +130,16 @@ def build(scene: Scene, options: OverTimeOptions) -> Figure:
         table=Table(lambda: _table(found, options)),
         stamp={**stamp(NAME, scene), "quantity": options.quantity},
         heights=heights if max(heights) <= 3 * min(heights) else (),
+    )
+
+
+def _unrecorded(lanes: list[Lane], options: OverTimeOptions) -> str:
+    """Why records that are not empty have nothing to show; "" where they could."""
+    if all(options.quantity in lane.view.layer_columns for lane in lanes):
+        return ""
+    return _(
+        "Only counted for numbers of 16 bits: set the training's precision to float16 or bfloat16, or choose another "
+        "quantity."
     )
 
 
@@ -212,6 +222,8 @@ def explain(scene: Scene, options: OverTimeOptions) -> Explanation:
 
 
 def _yours(lane: Lane, scene: Scene, options: OverTimeOptions) -> str:
+    if unrecorded := _unrecorded([lane], options):
+        return unrecorded
     moment = moment_at(lane.view, scene.step)
     if moment is None:
         return _("Nothing is recorded yet.")

@@ -1,9 +1,15 @@
-"""The quantities that are recorded in every layer at every step, with the words and the scale that suit them."""
+"""The quantities that are recorded in every layer at every step, with the words and the scale that suit them.
+
+Some are recorded only where there is something to count: see `recorded`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..diagnostics.probes import LAYER_COLUMNS
+from ..record import RecordView
 from ..registry import Registry
 from ..text import N_
 from .figure import Scale
@@ -48,3 +54,15 @@ _add("activation.nonfinite_fraction", N_("activation not finite"), "linear", "%"
 _add("weight_gradient.norm", N_("weight gradient ‖∂L/∂W‖"), "log")
 _add("weight.norm", N_("weights ‖W‖"), "log")
 _add("update_ratio", N_("update : weight, ‖ΔW‖ / ‖W‖"), "log")
+_add("activation.underflow", N_("activations rounded to 0 (underflow)"), "linear")
+_add("activation.overflow", N_("activations rounded to ∞ (overflow)"), "linear")
+_add("gradient.underflow", N_("gradients ∂L/∂a rounded to 0 (underflow)"), "linear")
+_add("gradient.overflow", N_("gradients ∂L/∂a rounded to ∞ (overflow)"), "linear")
+_add("weight_gradient.underflow", N_("weight gradients rounded to 0 (underflow)"), "linear")
+_add("weight_gradient.overflow", N_("weight gradients rounded to ∞ (overflow)"), "linear")
+
+
+def recorded(views: Iterable[RecordView]) -> list[str]:
+    """The quantities that at least one of the records has; all but the counts of 16-bit numbers where none is given."""
+    columns = {name for view in views for name in view.layer_columns} or set(LAYER_COLUMNS)
+    return [name for name in QUANTITIES.names() if name in columns]

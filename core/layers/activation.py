@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..activations import ACTIVATIONS, Activation
 from ..fields import about
 from ..text import N_, _
-from .base import Layer, Shape
+from .base import Group, Layer, Shape
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
@@ -29,6 +29,7 @@ class ActivationLayer(Layer, frozen=True, kw_only=True, tag="activation"):
     formula: ClassVar[str] = "y = φ(x)"
     source: ClassVar[str] = "torch.nn.ReLU, torch.nn.Tanh and the others, with PyTorch's definitions"
     main_fields: ClassVar[tuple[str, ...]] = ("function",)
+    group: ClassVar[Group] = "function"
 
     function: Annotated[str, about(N_("function"), N_("What every number is sent through."), choices=ACTIVATIONS)] = (
         "relu"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..fields import Kind
+from ..fields import Kind, about
 from ..initializers import Initializer
 from ..registry import Registry
 from ..text import N_, _
@@ -34,6 +34,17 @@ def windows(x, size, stride, padding):
     found = np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(1, 2))
     return found[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)
 '''
+
+# What a kind of layer is for: its place in the palette, in the order in which a person should meet them.
+Group = Literal["weights", "function", "shape", "normalization", "regularization", "block"]
+GROUPS: dict[str, str] = {
+    "weights": N_("Layers with weights"),
+    "function": N_("Functions"),
+    "shape": N_("Images smaller, images flat"),
+    "normalization": N_("Normalization"),
+    "regularization": N_("Against overfitting"),
+    "block": N_("Blocks of layers"),
+}
 
 
 class Parameter(msgspec.Struct, frozen=True):
@@ -90,9 +101,12 @@ class Chain(msgspec.Struct, frozen=True):
     numbered: bool = True
 
     def members(self, path: str) -> Iterator[tuple[str, Layer]]:
-        """(path, layer) of the layers of the block at `path`."""
-        for index, layer in enumerate(self.layers):
-            yield (f"{path}.{self.place}.{index}" if self.numbered else f"{path}.{self.place}"), layer
+        """(path, layer) of the layers of the block at `path` that are not muted."""
+        if not self.numbered:
+            yield from ((f"{path}.{self.place}", layer) for layer in self.layers)
+            return
+        for index, layer in working(self.layers):
+            yield f"{path}.{self.place}.{index}", layer
 
 
 class Layer(Kind, frozen=True, kw_only=True):
@@ -102,6 +116,24 @@ class Layer(Kind, frozen=True, kw_only=True):
 
     # fields that the card offers for editing in place
     main_fields: ClassVar[tuple[str, ...]] = ()
+
+    # where the palette offers it
+    group: ClassVar[Group] = "weights"
+
+    # the sign of how the chains inside come together: "+" added, "∥" side by side; "" where nothing has to
+    joined: ClassVar[str] = ""
+
+    muted: Annotated[
+        bool,
+        about(
+            N_("muted"),
+            N_("A muted layer is passed over, as if it were not there. All other layers keep their places and draws."),
+        ),
+    ] = False
+
+    def passes_by(self) -> bool:
+        """Whether the input itself also goes around the layers inside, to where they come together."""
+        return False
 
     def title(self) -> str:
         """The name on the card, translated."""
@@ -137,6 +169,10 @@ class Layer(Kind, frozen=True, kw_only=True):
     def settle(self, values: dict[str, NDArray[Any]]) -> None:
         """Set the parameters whose first values follow from those drawn for others; `values` by name, in place."""
 
+    def weights(self, values: dict[str, NDArray[Any]]) -> NDArray[Any] | None:
+        """The weights that its input meets, for parameter `values` by name; None where it has none of its own."""
+        return values.get("weight")
+
     def saturation(self) -> tuple[float, float]:
         """Outputs at or below the first number, or at or above the second, count as saturated."""
         return -math.inf, math.inf
@@ -168,9 +204,18 @@ class Layer(Kind, frozen=True, kw_only=True):
         raise NotImplementedError
 
 
+def working(layers: Sequence[Layer]) -> Iterator[tuple[int, Layer]]:
+    """(place, layer) of the layers that are not muted.
+
+    The others keep their places, and with them their paths and random draws: with and without a muted layer, two
+    networks start from the same weights.
+    """
+    return ((index, layer) for index, layer in enumerate(layers) if not layer.muted)
+
+
 def chain_shape(layers: tuple[Layer, ...], given: Shape) -> Shape:
     """What layers one after the other make of inputs of shape `given`; an InputError where one cannot be."""
-    for layer in layers:
+    for _index, layer in working(layers):
         given = layer.output_shape(given)
     return given
 

@@ -18,7 +18,7 @@ from ..engine.sums import column_products, column_squares, column_sums
 from ..fields import about
 from ..initializers import Constant, Zeros
 from ..text import N_, _
-from .base import Layer, Parameter, Shape, channels_of
+from .base import Group, Layer, Parameter, Shape, channels_of
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
@@ -38,6 +38,7 @@ class BatchNorm(Layer, frozen=True, kw_only=True, tag="batch_norm"):
     """
 
     label: ClassVar[str] = N_("Batch norm")
+    group: ClassVar[Group] = "normalization"
     formula: ClassVar[str] = "y = γ (x − μ_B) / √(σ²_B + ε) + β"
     source: ClassVar[str] = "Ioffe & Szegedy 2015 (arXiv 1502.03167), algorithm 1; torch.nn.BatchNorm1d"
 

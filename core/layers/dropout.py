@@ -16,7 +16,7 @@ from ..engine.memory import block
 from ..engine.random import draw
 from ..fields import about
 from ..text import N_, _
-from .base import Layer, Shape
+from .base import Group, Layer, Shape
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
@@ -41,6 +41,7 @@ class Dropout(Layer, frozen=True, kw_only=True, tag="dropout"):
     formula: ClassVar[str] = "y = m x / (1 − p),  m = 0 with probability p, else 1"
     source: ClassVar[str] = "Srivastava et al. 2014; inverted form of torch.nn.Dropout"
     main_fields: ClassVar[tuple[str, ...]] = ("rate",)
+    group: ClassVar[Group] = "regularization"
 
     rate: Annotated[
         float,

@@ -14,7 +14,7 @@ from ..engine.memory import matrix
 from ..errors import InputError
 from ..fields import about
 from ..text import N_, _
-from .base import Chain, Layer, Shape, chain_shape
+from .base import Chain, Group, Layer, Shape, chain_shape
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
@@ -30,6 +30,8 @@ class Inception(Layer, frozen=True, kw_only=True, tag="inception"):
     """Branches side by side, their outputs concatenated: channels after channels, or units after units."""
 
     label: ClassVar[str] = N_("Inception block")
+    group: ClassVar[Group] = "block"
+    joined: ClassVar[str] = "∥"
     formula: ClassVar[str] = "y = [F₁(x), F₂(x), …]"
     source: ClassVar[str] = "Szegedy et al. 2014 (arXiv 1409.4842), fig. 2; torch.cat(dim=1)"
     main_fields: ClassVar[tuple[str, ...]] = ()

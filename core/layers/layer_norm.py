@@ -17,7 +17,7 @@ from ..engine.memory import block, matrix
 from ..fields import about
 from ..initializers import Constant, Zeros
 from ..text import N_, _
-from .base import Layer, Parameter, Shape
+from .base import Group, Layer, Parameter, Shape
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
@@ -33,6 +33,7 @@ class LayerNorm(Layer, frozen=True, kw_only=True, tag="layer_norm"):
     """Every sample is normalized over all its numbers, in an image over pixels and channels together."""
 
     label: ClassVar[str] = N_("Layer norm")
+    group: ClassVar[Group] = "normalization"
     formula: ClassVar[str] = "y = γ (x − μ) / √(σ² + ε) + β,  μ and σ² over the numbers of a sample"
     source: ClassVar[str] = "Ba, Kiros & Hinton 2016 (arXiv 1607.06450), eq. 3; torch.nn.LayerNorm(shape)"
 

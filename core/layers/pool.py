@@ -16,7 +16,7 @@ from ..engine.memory import block, matrix
 from ..errors import InputError
 from ..fields import about
 from ..text import N_, _
-from .base import NUMPY_WINDOWS, Layer, Shape, image
+from .base import NUMPY_WINDOWS, Group, Layer, Shape, image
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
@@ -124,6 +124,7 @@ class MaxPool(Pool, frozen=True, kw_only=True, tag="max_pool"):
     """Keeps the largest number of every window; the gradient goes to the place where it stood."""
 
     label: ClassVar[str] = N_("Max pooling")
+    group: ClassVar[Group] = "shape"
     formula: ClassVar[str] = "y[i, j, c] = max x[s i + u, s j + v, c],  0 ≤ u, v < k"
     source: ClassVar[str] = "torch.nn.MaxPool2d"
 
@@ -151,6 +152,7 @@ class AveragePool(Pool, frozen=True, kw_only=True, tag="average_pool"):
     """Takes the mean of every window; its gradient is shared out evenly."""
 
     label: ClassVar[str] = N_("Average pooling")
+    group: ClassVar[Group] = "shape"
     formula: ClassVar[str] = "y[i, j, c] = 1/k² Σ x[s i + u, s j + v, c],  0 ≤ u, v < k"
     source: ClassVar[str] = "torch.nn.AvgPool2d"
 
@@ -168,6 +170,7 @@ class GlobalAveragePool(Layer, frozen=True, kw_only=True, tag="global_average_po
     """Takes the mean of every channel over the whole image: one number per channel is left, wherever things were."""
 
     label: ClassVar[str] = N_("Global average pooling")
+    group: ClassVar[Group] = "shape"
     formula: ClassVar[str] = "y[c] = 1/(h w) Σ x[i, j, c]"
     source: ClassVar[str] = "Lin et al. 2013 (arXiv 1312.4400), 3.2; torch.nn.AdaptiveAvgPool2d(1), flattened"
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 from ..engine.kernel import kernel
 from ..engine.layout import ROWS
@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..fields import about
 from ..initializers import HeNormal
 from ..text import N_, _
-from .base import Chain, Layer, Shape, chain_shape
+from .base import Chain, Group, Layer, Shape, chain_shape
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
@@ -34,6 +34,8 @@ class Residual(Layer, frozen=True, kw_only=True, tag="residual"):
     formula: ClassVar[str] = "y = S(x) + α F(x)"
     source: ClassVar[str] = "He et al. 2015 (arXiv 1512.03385), eq. 1 and 2; α: De & Smith 2020 (arXiv 2002.10444)"
     main_fields: ClassVar[tuple[str, ...]] = ("shortcut", "scale")
+    group: ClassVar[Group] = "block"
+    joined: ClassVar[str] = "+"
 
     body: Annotated[
         tuple[Layer, ...], about(N_("body"), N_("The layers that the shortcut goes around."), length=(0, 100))
@@ -52,6 +54,9 @@ class Residual(Layer, frozen=True, kw_only=True, tag="residual"):
 
     def title(self) -> str:
         return _(self.label)
+
+    def passes_by(self) -> bool:
+        return self.shortcut == "identity"
 
     def inside(self, given: Shape | None) -> tuple[Chain, ...]:
         body = Chain("body", self.body)
@@ -135,10 +140,17 @@ class Residual(Layer, frozen=True, kw_only=True, tag="residual"):
 def _projection(given: Shape, shape: Shape) -> Layer:
     """What turns an input of shape `given` into `shape`: a matrix, or a 1 by 1 convolution with the stride it takes."""
     if len(shape) == 1:
-        return Layer.registry["dense"](units=shape[0], bias=False, init=HeNormal())
+        dense: Any = Layer.registry["dense"]
+        return cast("Layer", dense(units=shape[0], bias=False, init=HeNormal()))
     if len(given) == 3:
         stride = max(1, -(-given[0] // shape[0]))
-        settings = {"filters": shape[2], "kernel_size": 1, "stride": stride, "bias": False, "init": HeNormal()}
+        settings: dict[str, Any] = {
+            "filters": shape[2],
+            "kernel_size": 1,
+            "stride": stride,
+            "bias": False,
+            "init": HeNormal(),
+        }
         layer = Layer.registry["conv2d"](**settings)
         if layer.output_shape(given) == shape:
             return layer

@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..fields import about
 from ..initializers import Zeros
 from ..text import N_, _
-from .base import Layer, Parameter, Shape
+from .base import Group, Layer, Parameter, Shape
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
@@ -39,6 +39,7 @@ class WeightNorm(Layer, frozen=True, kw_only=True, tag="weight_norm"):
     """
 
     label: ClassVar[str] = N_("Weight norm")
+    group: ClassVar[Group] = "normalization"
     formula: ClassVar[str] = "W = g v / ‖v‖  for every unit"
     source: ClassVar[str] = (
         "Salimans & Kingma 2016 (arXiv 1602.07868), eq. 2 and 3; torch.nn.utils.parametrizations.weight_norm"
@@ -89,8 +90,11 @@ class WeightNorm(Layer, frozen=True, kw_only=True, tag="weight_norm"):
         return direction, magnitude, *(p for p in self.layer.parameters(given) if not p.weight)
 
     def settle(self, values: dict[str, NDArray[Any]]) -> None:
-        v = values["direction"].astype(np.float64)
-        values["magnitude"][...] = np.sqrt(np.sum(v * v, axis=tuple(range(v.ndim - 1))))
+        values["magnitude"][...] = _lengths(values["direction"])
+
+    def weights(self, values: dict[str, NDArray[Any]]) -> NDArray[Any] | None:
+        v, g = values["direction"], values["magnitude"]
+        return g * (v / _lengths(v))
 
     def room(self, given: Shape, samples: int) -> int:
         return self.layer.room(given, samples) + 2 * self._weight(given).count
@@ -105,7 +109,7 @@ class WeightNorm(Layer, frozen=True, kw_only=True, tag="weight_norm"):
         n = weight.parameter.count // m
         lengths, room = build.scratch(m), build.scratch(2 * m)
         build.forward(weight_norm_forward, direction.at, magnitude.at, weight.at, lengths, room, n, m)
-        y = self.layer.emit(build, x)
+        y = build.wrapped(self.layer, x)
         gradients = weight.gradient, direction.gradient, magnitude.gradient
         build.backward(weight_norm_backward, direction.at, magnitude.at, *gradients, lengths, room, n, m)
         return y
@@ -166,6 +170,12 @@ class WeightNorm(layers.Layer):
         y = ops.matmul(x, W) if len(v.shape) == 2 else self.layer.convolution_op(x, W)
         return y + self.layer.bias if self.layer.use_bias else y
 '''
+
+
+def _lengths(v: NDArray[Any]) -> NDArray[np.float64]:
+    """The length of every unit's weights."""
+    exact = v.astype(np.float64)
+    return np.asarray(np.sqrt(np.sum(exact * exact, axis=tuple(range(v.ndim - 1)))))
 
 
 def _has_weight(layer: Layer, given: Shape) -> bool:

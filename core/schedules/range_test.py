@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
@@ -28,10 +27,14 @@ class RangeTest(Schedule, frozen=True, kw_only=True, tag="range_test"):
     formula: ClassVar[str] = "η(t) = a (b / a)^(t / (n − 1))"
     source: ClassVar[str] = "Smith 2017 (arXiv 1506.01186); exponential form of fastai's lr_find; not in PyTorch"
 
-    start: Annotated[float, about(N_("start"), N_("The first learning rate."), above=0.0, maximum=1e6, scale="log")] = (
-        1e-7
-    )
-    end: Annotated[float, about(N_("end"), N_("The last learning rate."), above=0.0, maximum=1e6, scale="log")] = 10.0
+    start: Annotated[
+        float,
+        about(N_("start"), N_("The first learning rate."), minimum=1e-12, maximum=1e6, scale="log"),
+    ] = 1e-7
+    end: Annotated[
+        float,
+        about(N_("end"), N_("The last learning rate."), minimum=1e-12, maximum=1e6, scale="log"),
+    ] = 10.0
     steps: Annotated[
         int,
         about(
@@ -46,8 +49,8 @@ class RangeTest(Schedule, frozen=True, kw_only=True, tag="range_test"):
 
     def rates(self, steps: NDArray[np.int64], base: float, clock: Clock) -> NDArray[np.float64]:
         done = np.minimum(steps, self.steps - 1) / (self.steps - 1)
-        return self.start * np.exp(math.log(self.end / self.start) * done)
+        return self.start * np.power(self.end / self.start, done)
 
     def to_code(self, code: Script, clock: Clock) -> str:
         start, end, last = code.number(self.start), code.number(self.end), self.steps - 1
-        return f"{start} * math.exp(math.log({end} / {start}) * min(step, {last}) / {last})"
+        return f"{start} * ({end} / {start}) ** (min(step, {last}) / {last})"

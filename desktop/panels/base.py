@@ -25,7 +25,8 @@ from layerscope.core.figures.figure import FIGURES, Figure, FigureKind, Scene
 from layerscope.core.registry import Registry
 from layerscope.core.text import _
 
-from ..forms import Form, capital, kind_label
+from ..explain import kind_label
+from ..forms import Form, capital
 from ..roles import ElidedLabel, RoleLabel
 from ..session import Session
 from .explanation import ExplanationPopup
@@ -267,7 +268,7 @@ class Panel(QFrame):
         menu.setToolTip(_(field.help))
         menu.menuAction().setToolTip(_(field.help))
         group = QActionGroup(menu)
-        for name in field.choice_names():
+        for name in self.offered(field):
             entry = field.choices[name] if field.choices is not None else None
             action = menu.addAction(capital(kind_label(entry, name)))
             action.setCheckable(True)
@@ -275,6 +276,10 @@ class Panel(QFrame):
             group.addAction(action)
             action.triggered.connect(lambda _checked=False, name=name: self.set_option(field.name, name))
         return True
+
+    def offered(self, field: Field) -> list[str]:
+        """The names of a choice that make sense now."""
+        return field.choice_names()
 
     def _context_menu(self, at: QPoint) -> None:
         self.menu.popup(self.view.canvas.mapToGlobal(at))

@@ -10,7 +10,7 @@ from layerscope.core.activations import ACTIVATIONS
 from layerscope.core.engine import cache, executor, kernel, random
 from layerscope.core.engine.blas import TINY, gemm_address, times, times_transposed, transposed_times
 from layerscope.core.engine.kernel import compile_kernels
-from layerscope.core.engine.layout import GEMM
+from layerscope.core.engine.layout import GEMM, INDICES
 from layerscope.core.run import Run
 
 
@@ -94,7 +94,7 @@ def call(function, row, arena=None, context=None, hyper=None, precision="float64
         np.array([address]),
         nothing if arena is None else arena,
         nothing,
-        np.zeros(8, dtype=np.int64) if context is None else context,
+        np.zeros(INDICES, dtype=np.int64) if context is None else context,
         np.zeros(1) if hyper is None else hyper,
         np.zeros((1, 1)),
         0,
@@ -115,7 +115,7 @@ def test_products_are_those_of_numpy(which, sizes, precision):
     stored = {"times": (a, b), "times_transposed": (a, b.T), "transposed_times": (a.T, b)}[which]
     flat = [np.ascontiguousarray(part).ravel() for part in stored]
     arena = np.concatenate([*flat, np.full(m * n, np.nan, dtype=precision)])
-    context = np.zeros(16, dtype=np.int64)
+    context = np.zeros(INDICES, dtype=np.int64)
     context[GEMM] = gemm_address(precision)
     number = ["times", "times_transposed", "transposed_times"].index(which)
     call(product, [number, 0, m * k, m * k + k * n, m, k, n], arena, context, precision=precision)
@@ -168,7 +168,7 @@ def test_keys_differ_in_every_part():
 def test_shuffling_gives_every_order_its_share():
     counts: dict[tuple[int, ...], int] = {}
     for seed in range(2400):
-        context = np.zeros(8, dtype=np.int64)
+        context = np.zeros(INDICES, dtype=np.int64)
         call(orders, [random.key(seed, "order"), 4], context=context)
         counts[tuple(context[:4])] = counts.get(tuple(context[:4]), 0) + 1
     assert len(counts) == 24

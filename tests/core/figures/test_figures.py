@@ -7,17 +7,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from experiments import act, dense, experiment
 from scenes import CASES, Lanes, scene
 
+from layerscope.core.engine.precision import COUNT_COLUMNS
 from layerscope.core.figures.figure import FIGURES, Band, Boxes, Heatmap, Line, Note, Plot, Rule, Scene, Span
 from layerscope.core.figures.gradients import per_layer
 from layerscope.core.figures.history import binned
 from layerscope.core.figures.learning_curves import trailing_mean
 from layerscope.core.figures.legend import legend
 from layerscope.core.figures.placement import covered, place_notes, place_texts
-from layerscope.core.figures.quantities import QUANTITIES
+from layerscope.core.figures.quantities import recorded
 from layerscope.core.figures.reading import moment_at, percent_text, places, ranges_text
 from layerscope.core.figures.scales import frames
+from layerscope.core.run import Run
 
 KINDS = FIGURES.names()
 LANES = Lanes()
@@ -71,7 +74,7 @@ def test_every_axis_says_what_it_shows(case, kind):
         assert plot.y.label
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "schedule"])  # that one is a plan
 def test_a_figure_of_nothing_says_what_to_do(kind):
     assert "Nothing is computed yet" in figure(kind, scene("empty")).empty
 
@@ -276,7 +279,7 @@ def test_missing_numbers_leave_cells_empty():
     assert np.isfinite(heat.values[:, :10]).all()
 
 
-@pytest.mark.parametrize("quantity", QUANTITIES.names())
+@pytest.mark.parametrize("quantity", recorded([]))
 @pytest.mark.parametrize("case", ["normal", "gap", "zeros", "one step", "explosion"])
 def test_any_quantity_can_be_shown_over_time(case, quantity):
     made = figure("over-time", scene(case), quantity=quantity)
@@ -284,6 +287,41 @@ def test_any_quantity_can_be_shown_over_time(case, quantity):
     assert heat.label
     assert len(made.table) > 0
     assert yours("over-time", scene(case), quantity=quantity)
+
+
+@pytest.fixture(scope="module")
+def half():
+    """A lane of 16-bit numbers, in which something is lost, beside one of 32 bits."""
+    layers = [layer for _ in range(9) for layer in (dense(16), act("sigmoid"))]
+    views = []
+    for precision in ("float32", "float16"):
+        run = Run(experiment(*layers, dense(10), precision=precision))
+        run.advance(20)
+        views.append(run.view())
+    lanes = scene("normal").lanes * 2
+    made = tuple(
+        replace(lane, name=name, view=view, plan=run.program.plan, predictions=())
+        for lane, name, view in zip(lanes, "AB", views, strict=True)
+    )
+    return replace(scene("normal"), lanes=made, step=19)
+
+
+LOST = ("gradient.underflow", "weight_gradient.underflow")  # what such a deep network loses
+
+
+@pytest.mark.parametrize("quantity", COUNT_COLUMNS)
+def test_counts_of_numbers_of_16_bits_are_shown_where_there_are_some(half, quantity):
+    (heat,) = marks(figure("over-time", half, quantity=quantity), Heatmap)
+    shown = half.lanes[1].view.values(quantity)
+    assert np.nanmax(heat.values) <= np.nanmax(shown)
+    assert (np.nanmax(heat.values) > 0) == (np.nanmax(shown) > 0) == (quantity in LOST)
+    assert quantity in recorded(lane.view for lane in half.lanes)
+    assert len(figure("over-time", half, quantity=quantity).table) > 0
+    assert "precision" in yours("over-time", half, quantity=quantity)
+    alone = replace(half, lanes=half.lanes[:1])
+    assert quantity not in recorded(lane.view for lane in alone.lanes)
+    assert "16" in figure("over-time", alone, quantity=quantity).empty
+    assert figure("over-time", scene("nothing"), quantity=quantity).empty
 
 
 def test_the_present_step_is_marked_unless_it_is_the_last():
