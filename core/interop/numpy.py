@@ -98,8 +98,8 @@ class NumpyScript(Script):
 
     def program(self) -> str:
         experiment, subject = self.experiment, self.subject
-        _x, self.back = self.run_chain([str(i) for i in range(len(experiment.network))], "x")
-        last = str(len(experiment.network) - 1)
+        _x, self.back = self.run_chain(self.paths, "x")
+        last = self.paths[-1]
         loss, back = experiment.loss.to_numpy(self, self.value(last), "t")
         self.update()
         self.rate_function()

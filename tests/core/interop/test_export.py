@@ -7,7 +7,6 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -20,7 +19,7 @@ from layerscope.core.averaging import Averaging, Ema, Swa
 from layerscope.core.errors import InputError
 from layerscope.core.experiment import Experiment, build, to_json
 from layerscope.core.gradient_steps.base import Clipping, GradientStep, Optimizer, Regularizer
-from layerscope.core.interop.export import FRAMEWORKS, check_exportable, export, trace_path
+from layerscope.core.interop.export import FRAMEWORKS, export, trace_path
 from layerscope.core.layers.base import Layer
 from layerscope.core.losses import Loss
 from layerscope.core.results import trace_arrays
@@ -90,6 +89,19 @@ CASES = {
             "schedule": {"kind": "reduce_on_plateau", "patience": 0, "min_delta": 0.2, "factor": 0.5},
         }
     },
+    "nothing to watch": {
+        "data": {"kind": "digits", "validation": 1e-4},
+        "training": {"early_stopping": {"patience": 1}, "schedule": {"kind": "reduce_on_plateau", "patience": 0}},
+    },
+    "muted": {
+        "network": [
+            dense(12),
+            {"kind": "dropout", "rate": 0.5, "muted": True},
+            {"kind": "residual", "body": [{**act("tanh"), "muted": True}, dense(12)]},
+            dense(10),
+            {**act("relu"), "muted": True},
+        ]
+    },
     "stopped early": {"training": {"batch_size": 600, "early_stopping": {"patience": 1, "min_delta": 0.3}}},
 }
 
@@ -97,8 +109,9 @@ CASES = {
 def case(name: str) -> Experiment:
     given = CASES[name]
     training = {"batch_size": 100, "epochs": 3, "precision": "float64", **given.get("training", {})}
+    data = given.get("data", {"kind": "digits"})
     network = given.get("network", [dense(12), act("tanh"), dense(10)])
-    return build(Experiment, {"name": name, "network": network, "training": training})
+    return build(Experiment, {"name": name, "data": data, "network": network, "training": training})
 
 
 def losses(run: Run, steps: int) -> np.ndarray:
@@ -380,11 +393,36 @@ def test_the_command_refuses_in_one_line(words, said, tmp_path, capsys, monkeypa
     assert [path.name for path in tmp_path.iterdir()] == ["small.json"]
 
 
-def test_numbers_of_16_bits_are_refused():
-    for precision in ("float16", "bfloat16"):
-        with pytest.raises(InputError, match="set it to float32 or float64") as caught:
-            check_exportable(SimpleNamespace(training=SimpleNamespace(precision=precision)))
-        assert caught.value.place == "training.precision"
+@pytest.mark.parametrize(
+    ("setting", "place"),
+    [
+        ("precision=float16", "training.precision"),
+        ("precision=bfloat16", "training.precision"),
+        ("loss_scale=dynamic", "training.loss_scale"),
+    ],
+)
+def test_numbers_of_16_bits_are_refused(setting, place, tmp_path, capsys):
+    file = tmp_path / "small.json"
+    file.write_bytes(to_json(case("plain")))
+    words = ["--framework", "pytorch", "--set", f"training.{setting}", "--out", str(tmp_path / "x.py")]
+    assert cli.main(["code", str(file), *words]) == 2
+    assert f"{file}, {place}: " in capsys.readouterr().err
+    assert not list(tmp_path.glob("x*"))
+
+
+def test_batch_norm_of_one_sample_is_refused_for_pytorch_alone():
+    wanted = build(
+        Experiment,
+        {
+            "data": {"kind": "moons", "samples": 41, "validation": 0.0},
+            "network": [dense(4), {"kind": "batch_norm"}, act("tanh"), dense(2)],
+            "training": {"batch_size": 20},
+        },
+    )
+    with pytest.raises(InputError, match="one sample") as caught:
+        export(Run(wanted), "pytorch", 5)
+    assert caught.value.place == "training.batch_size"
+    assert "batch_norm" in export(Run(wanted), "numpy", 5).source
 
 
 def test_a_program_looks_for_the_trace_where_it_is_written():
