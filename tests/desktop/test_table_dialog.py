@@ -210,12 +210,15 @@ def test_saved_beside_its_data_an_experiment_has_a_relative_path(qtbot, window, 
     assert load(target).data.path == "table.csv"
     assert window.session.lane.experiment.data.path == "table.csv"
     assert not window.session.modified
+    assert window.session.plan(0).outline.shape == (4,)
+    assert "does not exist" not in window.session.blocked
     # elsewhere, the way back to the same file
     far = table.parent / "far" / "away.json"
     far.parent.mkdir()
     monkeypatch.setattr(documents_module.QFileDialog, "getSaveFileName", lambda *_a: (str(far), ""))
     assert window.documents.save_as()
     assert load(far).data.path == str(table)
+    assert window.session.plan(0).outline.shape == (4,)
 
 
 # --- paths and kinds
