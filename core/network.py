@@ -196,5 +196,6 @@ def memory(experiment: Experiment, given: Shape, cards: list[Card]) -> int:
     remembered = len(training.optimizer.slots) + (len(training.averaging.slots) if training.averaging else 0)
     copies = training.precision in FORMATS and training.master_weights
     parameters = sum(card.parameter_count for card in cards) * (2 + remembered + copies)
+    parameters += max((p.count for card in cards for p in card.parameters), default=0)  # where updates are put together
     networks = training.averaging.networks if training.averaging is not None else 1
     return networks * (numbers + parameters) * (8 if training.precision == "float64" else 4)

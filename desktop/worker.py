@@ -214,7 +214,7 @@ def run_key(experiment: Experiment) -> bytes:
     set in a muted layer.
     """
     training = experiment.training
-    if experiment.training.schedule.kind_name() == "constant":
+    if not experiment.training.schedule.uses_length:
         training = msgspec.structs.replace(training, epochs=1)
     plain = msgspec.to_builtins(msgspec.structs.replace(experiment, name="", training=training))
     plain["network"] = _heard(plain["network"])

@@ -18,9 +18,22 @@ from ..text import N_, _
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
+    from ..interop.keras import KerasScript
+    from ..interop.numpy import NumpyScript
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Place
     from ..theory.mean_field import Signal
 
 Shape = tuple[int, ...]
+
+# what exported NumPy programs of convolutions and pooling layers call
+NUMPY_WINDOWS = '''
+def windows(x, size, stride, padding):
+    """Every window of images with zeros around them: (samples, rows, columns, height, width, channels)"""
+    x = np.pad(x, ((0, 0), *padding, (0, 0)))
+    found = np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(1, 2))
+    return found[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)
+'''
 
 # What a kind of layer is for: its place in the palette, in the order in which a person should meet them.
 Group = Literal["weights", "function", "shape", "normalization", "regularization", "block"]
@@ -156,6 +169,10 @@ class Layer(Kind, frozen=True, kw_only=True):
     def settle(self, values: dict[str, NDArray[Any]]) -> None:
         """Set the parameters whose first values follow from those drawn for others; `values` by name, in place."""
 
+    def weights(self, values: dict[str, NDArray[Any]]) -> NDArray[Any] | None:
+        """The weights that its input meets, for parameter `values` by name; None where it has none of its own."""
+        return values.get("weight")
+
     def saturation(self) -> tuple[float, float]:
         """Outputs at or below the first number, or at or above the second, count as saturated."""
         return -math.inf, math.inf
@@ -172,6 +189,18 @@ class Layer(Kind, frozen=True, kw_only=True):
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
         """What mean-field theory expects of a signal on its way through this layer at initialization."""
+        raise NotImplementedError
+
+    def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
+        """The expression of the layer's output for the variable `x`, in an exported PyTorch program."""
+        raise NotImplementedError
+
+    def to_keras(self, code: KerasScript, here: Place, x: str) -> str:
+        """The same in Keras."""
+        raise NotImplementedError
+
+    def to_numpy(self, code: NumpyScript, here: Place, x: str) -> str:
+        """The same in NumPy; the way back is told to `code.go_back`, most simply by `code.call`."""
         raise NotImplementedError
 
 

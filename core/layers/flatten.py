@@ -13,6 +13,10 @@ from .base import Group, Layer, Shape
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
+    from ..interop.keras import KerasScript
+    from ..interop.numpy import NumpyScript
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Place
     from ..theory.mean_field import Signal
 
 
@@ -41,6 +45,24 @@ class Flatten(Layer, frozen=True, kw_only=True, tag="flatten"):
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
         return signal.unchanged()
+
+    def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
+        return code.flat(x, here)
+
+    def to_keras(self, code: KerasScript, here: Place, x: str) -> str:
+        return code.flat(x, here)
+
+    def to_numpy(self, code: NumpyScript, here: Place, x: str) -> str:
+        return code.call(here, x, "flatten", NUMPY)
+
+
+NUMPY = """
+def flatten(x):
+    return x.reshape(len(x), -1)
+
+def flatten_backward(dy, x):
+    return dy.reshape(x.shape)
+"""
 
 
 @kernel

@@ -19,6 +19,10 @@ from .base import Chain, Group, Layer, Shape, chain_shape
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
+    from ..interop.keras import KerasScript
+    from ..interop.numpy import NumpyScript
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Place
     from ..theory.mean_field import Signal
 
 
@@ -102,6 +106,35 @@ class Residual(Layer, frozen=True, kw_only=True, tag="residual"):
         square = self.scale**2
         inside = tuple(replace(i, backward=i.backward * square) for i in inner) + outer
         return replace(total, backward=along + square * back, inside=inside)
+
+    def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
+        return self._to_model(code, here, x)
+
+    def to_keras(self, code: KerasScript, here: Place, x: str) -> str:
+        return self._to_model(code, here, x)
+
+    def _to_model(self, code: PyTorchScript | KerasScript, here: Place, x: str) -> str:
+        chains = self.inside(here.given)
+        skip = f"skip_{here.suffix}"
+        code.line(f"{skip} = {x}  # residual block {here.path}")
+        code.chain(chains[0], here.path, x, "x")
+        if len(chains) > 1:
+            code.chain(chains[1], here.path, skip, skip)
+        return f"{skip} + x" if self.scale == 1.0 else f"{skip} + {code.number(self.scale)} * x"
+
+    def to_numpy(self, code: NumpyScript, here: Place, x: str) -> str:
+        chains = self.inside(here.given)
+        inside = [[path for path, _layer in inner.members(here.path)] for inner in chains]
+        branch, branch_back = code.run_chain(inside[0], x)
+        around, around_back = code.run_chain(inside[1], x) if len(chains) > 1 else (x, [])
+        skip, scale = f"d_{here.suffix}", code.number(self.scale)
+        lines = [f"{skip} = d  # residual block {here.path}: the gradient takes both ways"]
+        lines += [f"d = {scale} * d"] if self.scale != 1.0 else []
+        lines += branch_back
+        if around_back:
+            lines += [f"d, {skip} = {skip}, d", *around_back]
+        code.go_back(*lines, f"d = d + {skip}")
+        return f"{around} + {branch}" if self.scale == 1.0 else f"{around} + {scale} * {branch}"
 
 
 def _projection(given: Shape, shape: Shape) -> Layer:
