@@ -15,6 +15,7 @@ from textwrap import dedent, indent
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..gradient_steps.base import STAGES, chain
+from ..layers.base import working
 
 if TYPE_CHECKING:
     from ..experiment import Experiment
@@ -237,7 +238,7 @@ class Script:
             self.line(f"{into} = {x}")
 
     def network(self) -> None:
-        for index in range(len(self.experiment.network)):
+        for index, _layer in working(self.experiment.network):
             self.layer(str(index))
 
     def update(self) -> None:

@@ -279,3 +279,16 @@ def test_a_slow_file_is_waited_for_beside_the_window(qtbot, table, monkeypatch):
     assert outlines.get(data, None) == (real(data), "")
     outlines.close()
     outlines.deleteLater()
+
+
+def test_every_text_of_the_dialog_can_be_translated(qtbot, table):
+    from layerscope.core.text import use_translations
+    from tests.desktop.test_translation import Brackets, check
+
+    use_translations(Brackets())
+    made = TableDialog(Csv(path=str(table)), None)
+    qtbot.addWidget(made)
+    ready(qtbot, made)
+    own = {"number", "width", "color", "kind", "price", "red", "blue", "UTF"}  # words of the file
+    assert not [line for line in check(made) if not any(word in line for word in own)]
+    made.done(0)

@@ -90,6 +90,14 @@ CASES = {
             "schedule": {"kind": "reduce_on_plateau", "patience": 0, "min_delta": 0.2, "factor": 0.5},
         }
     },
+    "muted layers": {
+        "network": [
+            *(dense(12), {"kind": "dropout", "muted": True}),
+            {"kind": "residual", "body": [dense(12), {**act("relu"), "muted": True}, act("tanh")]},
+            {"kind": "inception", "branches": [[{**dense(3), "muted": True}], [dense(4)]], "muted": False},
+            *(dense(10), {**act("tanh"), "muted": True}),
+        ]
+    },
     "stopped early": {"training": {"batch_size": 600, "early_stopping": {"patience": 1, "min_delta": 0.3}}},
 }
 
