@@ -25,10 +25,11 @@ from ..data.base import Data
 from ..diagnostics import probes
 from ..experiment import Experiment
 from ..gradient_steps.base import STAGES, chain
-from ..layers.base import Chain, Layer, Parameter, Shape
+from ..layers.base import Chain, Layer, Parameter, Shape, working
 from ..network import Plan, plan
 from ..schedules.base import scheduled_rate
 from . import layout, precision, random
+from .blas import allowed_threads
 from .kernel import Precision
 from .steps import add_share, begin_penalty, draw_minibatch, next_block
 
@@ -154,7 +155,7 @@ class Program:
         """Threads for matrix products: one, unless a product is so large that a second one pays."""
         cards = [card for card in self.plan.cards if card.given is not None]
         largest = max((c.layer.largest_product(c.given or (), self.batch_size) for c in cards), default=0)
-        return min(os.cpu_count() or 1, 4) if largest >= THREADS_FROM else 1
+        return min(os.cpu_count() or 1, 4, allowed_threads()) if largest >= THREADS_FROM else 1
 
     @property
     def dtype(self) -> type[np.floating]:
@@ -545,7 +546,7 @@ def compile_program(
     build.begin_rounding(first, inputs)
 
     x = inputs
-    for index in range(len(experiment.network)):
+    for index, _layer in working(experiment.network):
         x = build.layer(str(index), x)
     build.begin_loss(x)
     experiment.loss.emit(build, x)

@@ -8,7 +8,7 @@ that looks at the training itself (`reduce_on_plateau`) is told what was decided
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from ..registry import Registry
 from ..text import N_
 
 PACKAGE = "layerscope.core.schedules"
+
+if TYPE_CHECKING:
+    from ..interop.script import Script
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,11 @@ class Schedule(Kind, frozen=True, kw_only=True):
         """For one that watches: by how much the loss must fall to count as an improvement."""
         return 0.0
 
+    @property
+    def uses_length(self) -> bool:
+        """Whether the rates depend on how long the training is planned to be."""
+        return False
+
     def rates(self, steps: NDArray[np.int64], base: float, clock: Clock) -> NDArray[np.float64]:
         """The learning rates of these steps, (n,), finite and not negative.
 
@@ -63,6 +71,18 @@ class Schedule(Kind, frozen=True, kw_only=True):
         steps are taken. Beyond the planned end it stays as it is at the end.
 
         base   the optimizer's learning rate
+        """
+        raise NotImplementedError
+
+    def better_than(self, best: str) -> str:
+        """The expression of the number below which a validation loss is an improvement on `best`, for a schedule that
+        watches, in an exported program.
+        """
+        return f"{best} - {self.least_change!r}" if self.least_change else best
+
+    def to_code(self, code: Script, clock: Clock) -> str:
+        """The expression of the learning rate of `step` for the rate LEARNING_RATE, in an exported program; a schedule
+        that watches finds in `drops` how often it was lowered.
         """
         raise NotImplementedError
 
@@ -77,6 +97,9 @@ class ConstantSchedule(Schedule, frozen=True, kw_only=True, tag="constant"):
 
     def rates(self, steps: NDArray[np.int64], base: float, clock: Clock) -> NDArray[np.float64]:
         return np.full(len(steps), base)
+
+    def to_code(self, code: Script, clock: Clock) -> str:
+        return "LEARNING_RATE"
 
 
 @kernel

@@ -141,7 +141,7 @@ def test_every_kind_has_a_name_and_explains_itself(name: str, kind: type[Kind]) 
     first = " ".join(text.split("\n\n")[0].split())
     # the first paragraph is shown to a student
     assert len(first) > 25, name
-    assert first.endswith((".", ":")), name
+    assert first.endswith((".", ":", ")")), name
     family = next(base for base in kind.__mro__ if base.__dict__.get("registry") is not None)
     assert text != family.__doc__, name
 

@@ -73,6 +73,16 @@ def test_any_schedule_knows_nothing_of_drops_to_come(settings, clock, base):
         np.testing.assert_array_equal(schedule.rates(steps, base, clock), schedule.rates(steps, base, before))
 
 
+@given(st.one_of(*[of_kind(name, nested) for name in NAMES]), clocks, st.integers(0, 100_000))
+def test_a_schedule_that_does_not_use_the_length_does_not_change_with_it(settings, clock, longer):
+    schedule = build(Schedule, settings)
+    other = Clock(clock.steps_per_epoch, clock.steps + longer, clock.drops)
+    steps = np.arange(50)
+    if not schedule.uses_length:
+        np.testing.assert_array_equal(schedule.rates(steps, 0.1, clock), schedule.rates(steps, 0.1, other))
+    assert schedule.uses_length == ("cosine" in str(settings) or "one_cycle" in str(settings))
+
+
 def rates_of(moments, /, total=300, per_epoch=10, drops=(), base=0.2, **settings):
     return build(Schedule, settings).rates(np.asarray(moments), base, Clock(per_epoch, total, drops))
 
