@@ -88,7 +88,7 @@ class KerasScript(ModelScript):
             lines += [
                 "",
                 "",
-                *self.evaluation_text(self.guarded(["y = model(x_validation)", f"found = {asked}.item()"])),
+                *self.evaluation_text(self.guarded(["y = model(x_validation)", f"loss = {asked}"])),
                 "",
             ]
         lines += ["", f"for step in range({subject.steps}):", *indented(self._step(loss, every))]

@@ -81,7 +81,7 @@ class ModelScript(Script):
 
     def evaluation_text(self, ask: list[str]) -> list[str]:
         """The function that measures the loss on the validation samples; `ask` finds it."""
-        lines = [*ask, "return found"]
+        lines = [*ask, "return loss.item()"]
         if self.experiment.training.averaging is not None:
             swap = "for name in p:"
             lines = [
@@ -90,7 +90,7 @@ class ModelScript(Script):
                 *self.guarded([swap, "    " + self.assign("p[name]", "average[name]")]),
                 *ask,
                 *self.guarded([swap, "    " + self.assign("p[name]", "present[name]")]),
-                "return found",
+                "return loss.item()",
             ]
         return ["def validation_loss():", *indented(lines)]
 

@@ -109,7 +109,7 @@ class PyTorchScript(ModelScript):
         if self.evaluates:
             ask = [
                 "model.eval()",
-                *self.guarded(["y = model(x_validation)", f"found = {asked}.item()"]),
+                *self.guarded(["y = model(x_validation)", f"loss = {asked}"]),
                 "model.train()",
             ]
             lines += ["", "", *self.evaluation_text(ask), ""]

@@ -445,7 +445,7 @@ def wrapped(line: str) -> list[str]:
     depth = 0
     for at in range(len(line) - 1, -1, -1):
         depth += {")": 1, "(": -1}.get(line[at], 0)
-        if depth == 0:
+        if depth == 0 and at < len(line) - 2:
             margin = " " * (len(line) - len(line.lstrip()))
             return [line[: at + 1], f"{margin}    {line[at + 1 : -1]}", f"{margin})"]
     return [line]
