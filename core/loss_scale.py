@@ -5,6 +5,12 @@ they are used.
 The slopes in between are linear in the gradient, so nothing else changes; only the place of the numbers in the narrow
 range of float16 does. A scale that is too large makes gradients infinite: then the weights stay as they are for that
 step, and a dynamic scale goes down (torch.amp.GradScaler's rules). With 32 or 64 bits it works too, and gains nothing.
+
+The record is about the loss itself: norms and ranges of gradients are divided by the scale; counts of underflow and
+overflow are of the scaled numbers, which are the ones that are rounded. Of a skipped step it says `skipped` 1, the norm
+of the gradient as it came out (infinite or NaN), the weights as they are with an update ratio of 0, and NaN for all
+that was not computed: penalties, norms behind the links of the chain. Averages of weights go on, the optimizer does
+not remember anything of it.
 """
 
 from __future__ import annotations

@@ -212,17 +212,13 @@ class Documents(QObject):
     def _write(self, path: str, experiment: Experiment, document: bool) -> bool:
         try:
             folder = Path(path).resolve().parent
-            if document:
-                self._session.move_paths(folder)
-                experiment = self._session.lanes[0].experiment
-            else:
-                experiment = with_data_paths(experiment, self._session.folder, folder)
+            experiment = with_data_paths(experiment, self._session.folder, folder)
             write_whole(Path(path), to_json(experiment))
         except InputError as error:
             self.said.emit(str(error))
             return False
         if document:
-            self._session.saved_as(str(Path(path).resolve()))
+            self._session.saved_as(str(Path(path).resolve()), experiment)
             self._add_recent()
         return True
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -23,6 +22,7 @@ from layerscope.core.data.digits import Digits
 from layerscope.core.engine.program import Operation
 from layerscope.core.errors import InputError
 from layerscope.core.experiment import Experiment, with_data_paths, with_value
+from layerscope.core.fields import describe
 from layerscope.core.figures.figure import Lane, Scene
 from layerscope.core.lanes import NAMES, difference
 from layerscope.core.network import Plan, plan
@@ -372,22 +372,23 @@ class Session(QObject):
         self.selection_changed.emit()
         self.state_changed.emit()
 
-    def move_paths(self, folder: Path) -> None:
-        """Write the paths of data files as they are to be read from another folder: one undo step, if any differs."""
-        lanes = tuple(
-            replace(lane, experiment=with_data_paths(lane.experiment, self.folder, folder)) for lane in self.lanes
-        )
-        if lanes != self.lanes:
-            self._push(lanes, _("write paths of data files for the new folder"))
-
-    def saved_as(self, file: str) -> None:
-        """Lane A is in this file now."""
-        moved = Path(file).parent != Path(self.file).parent if self.file else True
+    def saved_as(self, file: str, experiment: Experiment | None = None) -> None:
+        """Lane A is in this file now, as `experiment`: with paths of data files as they are read from there."""
+        old, folder = self.folder, Path(file).parent
+        moved = old != folder
         self.file = file
         self._unsaved_document = False
+        lanes = tuple(replace(lane, experiment=with_data_paths(lane.experiment, old, folder)) for lane in self.lanes)
+        if experiment is not None:
+            lanes = (replace(lanes[0], experiment=experiment), *lanes[1:])
+        if moved:
+            self._plans.clear()  # relative paths start somewhere else now
+        if lanes != self.lanes:
+            self._push(lanes, _("write paths of data files for the new folder"))
+        elif moved and any(field.files for lane in self.lanes for field in describe(type(lane.experiment.data))):
+            self._check_problems()
+            self._send_lanes()
         self.undo_stack.setClean()
-        if moved and any("path" in msgspec.to_builtins(lane.experiment.data) for lane in self.lanes):
-            self._send_lanes()  # relative paths of data files start somewhere else now
         self.state_changed.emit()
 
     def _clean_changed(self) -> None:

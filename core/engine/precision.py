@@ -8,6 +8,12 @@ processors do that add up their products in float32. The two formats share out t
     bfloat16   7 bits    3.4e38     1.2e-38           9.2e-41    7.8e-3
 
 So float16 loses small gradients to zero (underflow) and large values to infinity (overflow), and bfloat16 loses digits.
+What is rounded: the samples, what a layer puts out, every gradient and every share of one, the weights that layers
+read. What is not: the inside of an operation (sums, means, the loss from the network's outputs), the running statistics
+of normalizations, and what the optimizer and averages remember, all of which mixed-precision training keeps in float32
+(Micikevicius et al. 2018, arXiv 1710.03740). Without master weights the weights and running statistics themselves are
+rounded after every change.
+
 Ties go to the even neighbor, NaN stays NaN (IEEE 754; numpy.float16 and torch.bfloat16 round in the same way).
 """
 

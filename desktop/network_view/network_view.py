@@ -66,6 +66,7 @@ class NetworkView(QWidget):
         self._lane = -1
         self._active: Card | None = None
         self._wired: tuple[Any, ...] = ()
+        self._stops: list[QWidget] = []
         self.setMinimumWidth(220)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
@@ -235,6 +236,9 @@ class NetworkView(QWidget):
     def _set_tab_order(self) -> None:
         outer = (self.data_card, *self.cards, self.loss_card, self.training_card)
         stops = [stop for card in outer if card is not None for stop in card.tab_stops()]
+        if stops == self._stops:
+            return
+        self._stops = stops
         for one, other in pairwise(stops):
             QWidget.setTabOrder(one, other)
 

@@ -210,12 +210,15 @@ def test_saved_beside_its_data_an_experiment_has_a_relative_path(qtbot, window, 
     assert load(target).data.path == "table.csv"
     assert window.session.lane.experiment.data.path == "table.csv"
     assert not window.session.modified
+    assert window.session.plan(0).outline.shape == (4,)
+    assert "does not exist" not in window.session.blocked
     # elsewhere, the way back to the same file
     far = table.parent / "far" / "away.json"
     far.parent.mkdir()
     monkeypatch.setattr(documents_module.QFileDialog, "getSaveFileName", lambda *_a: (str(far), ""))
     assert window.documents.save_as()
     assert load(far).data.path == str(table)
+    assert window.session.plan(0).outline.shape == (4,)
 
 
 # --- paths and kinds
@@ -276,3 +279,16 @@ def test_a_slow_file_is_waited_for_beside_the_window(qtbot, table, monkeypatch):
     assert outlines.get(data, None) == (real(data), "")
     outlines.close()
     outlines.deleteLater()
+
+
+def test_every_text_of_the_dialog_can_be_translated(qtbot, table):
+    from layerscope.core.text import use_translations
+    from tests.desktop.test_translation import Brackets, check
+
+    use_translations(Brackets())
+    made = TableDialog(Csv(path=str(table)), None)
+    qtbot.addWidget(made)
+    ready(qtbot, made)
+    own = {"number", "width", "color", "kind", "price", "red", "blue", "UTF"}  # words of the file
+    assert not [line for line in check(made) if not any(word in line for word in own)]
+    made.done(0)

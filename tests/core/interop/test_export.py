@@ -93,13 +93,12 @@ CASES = {
         "data": {"kind": "digits", "validation": 1e-4},
         "training": {"early_stopping": {"patience": 1}, "schedule": {"kind": "reduce_on_plateau", "patience": 0}},
     },
-    "muted": {
+    "muted layers": {
         "network": [
-            dense(12),
-            {"kind": "dropout", "rate": 0.5, "muted": True},
-            {"kind": "residual", "body": [{**act("tanh"), "muted": True}, dense(12)]},
-            dense(10),
-            {**act("relu"), "muted": True},
+            *(dense(12), {"kind": "dropout", "muted": True}),
+            {"kind": "residual", "body": [dense(12), {**act("relu"), "muted": True}, act("tanh")]},
+            {"kind": "inception", "branches": [[{**dense(3), "muted": True}], [dense(4)]], "muted": False},
+            *(dense(10), {**act("tanh"), "muted": True}),
         ]
     },
     "stopped early": {"training": {"batch_size": 600, "early_stopping": {"patience": 1, "min_delta": 0.3}}},

@@ -93,7 +93,7 @@ def test_a_card_says_shape_and_parameters(stage: Make) -> None:
     dense = s.view.cards[0]
     assert seen(dense.shape_label) == "64"
     assert seen(dense.parameters) == "4,160 parameters"
-    assert dense.parameters.toolTip() == "Learned: weight 64×64, bias 64"
+    assert dense.parameters.toolTip() == "4,160 parameters. Learned: weight 64×64, bias 64"
     assert "8×8×1 in, 64 out" in dense.shape_label.toolTip()
     assert seen(s.view.cards[1].parameters) == ""
     assert seen(s.view.data_card.shape_label) == "8×8×1"

@@ -26,6 +26,7 @@ class StillSession(QObject):
         self.scene = None
         self.end = 0
         self.scrubbed = []
+        self.blocked = ""
 
     def show_scene(self, scene):
         self.scene = scene

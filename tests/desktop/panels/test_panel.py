@@ -3,7 +3,9 @@
 import csv
 import gettext
 import io
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QGuiApplication
@@ -11,6 +13,8 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLabel, QMenu, QToolButton, QWidget
 from scenes import scene
 
+from layerscope.core.engine.precision import COUNT_COLUMNS
+from layerscope.core.fields import describe
 from layerscope.core.figures.figure import FIGURES
 from layerscope.core.text import use_translations
 from layerscope.desktop.panels import PANELS, panels
@@ -284,3 +288,28 @@ def test_a_panel_is_a_few_lines():
     for kind in panels():
         assert issubclass(kind, Panel)
         assert len(inspect.getsource(inspect.getmodule(kind)).splitlines()) < 40
+
+
+def test_counts_of_16_bit_numbers_are_offered_where_a_lane_has_them(qtbot, still):
+    panel = shown(qtbot, PANELS["over-time"](still))
+    show(qtbot, panel, "normal")
+    (quantity,) = (field for field in describe(type(panel.options)) if field.name == "quantity")
+    assert not set(COUNT_COLUMNS) & set(panel.offered(quantity))
+    lane = scene("normal").lanes[0]
+    view, width = lane.view, len(lane.view.layer_columns)
+    runs, layers = np.split(view.block, [len(view.run_columns)], axis=1)
+    layers = layers.reshape(len(layers), -1, width)
+    layers = np.concatenate([layers, layers[:, :, : len(COUNT_COLUMNS)]], axis=2)  # any numbers do
+    block = np.concatenate([runs, layers.reshape(len(layers), -1)], axis=1)
+    view = replace(view, block=block, low=block, high=block, layer_columns=(*view.layer_columns, *COUNT_COLUMNS))
+    builds = panel.builds
+    panel.session.show_scene(replace(scene("normal"), lanes=(replace(lane, view=view),)))
+    qtbot.waitUntil(lambda: panel.builds > builds)
+    assert panel.offered(quantity) == quantity.choice_names()
+    assert set(COUNT_COLUMNS) <= set(panel.offered(quantity))
+    panel.set_option("quantity", COUNT_COLUMNS[0])
+    qtbot.waitUntil(lambda: panel.view.figure.stamp.get("quantity") == COUNT_COLUMNS[0])
+    # what was chosen stays in the menu, and the panel says why it is empty
+    show(qtbot, panel, "normal")
+    assert panel.offered(quantity)[-1] == COUNT_COLUMNS[0]
+    assert "float16" in panel.view.figure.empty
