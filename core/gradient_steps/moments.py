@@ -82,12 +82,12 @@ class MomentOptimizer(Optimizer, frozen=True, kw_only=True):
         beta1, beta2 = code.number(self.beta1), code.number(self.beta2)
         code.slots("m", "v")
         code.optimize(f"""
-            t = step + 1
+            n = step + 1
             for name in g:
                 m[name] = {beta1} * m[name] + (1 - {beta1}) * g[name]
                 v[name] = {beta2} * v[name] + (1 - {beta2}) * g[name] ** 2
-                mean = m[name] / (1 - {beta1} ** t)
-                root = {code.package}.sqrt(v[name] / (1 - {beta2} ** t))
+                mean = m[name] / (1 - {beta1} ** n)
+                root = {code.package}.sqrt(v[name] / (1 - {beta2} ** n))
                 {code.subtract("p[name]", f"rate * mean / (root + {code.number(self.epsilon)})")}
         """)
 

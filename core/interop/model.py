@@ -65,7 +65,7 @@ class ModelScript(Script):
     @property
     def loaded(self) -> str:
         """What takes its first values from the trace."""
-        return "{**p, **statistics}.items()" if self.kept_up else "p.items()"
+        return f"{self.state}.items()"
 
     def before_text(self) -> list[str]:
         """What training needs before the first step."""

@@ -92,7 +92,11 @@ class NumpyScript(Script):
         return f"{target} = {expression}"
 
     def copies(self, name: str) -> str:
-        return f"dict({name})"
+        return f"{{name: w.copy() for name, w in {name}.items()}}"
+
+    def restored(self) -> list[str]:
+        names = ["p", "statistics"] if self.kept_up else ["p"]
+        return [f"{whole} = {{name: best_weights[name] for name in {whole}}}" for whole in names]
 
     # --- the program
 
@@ -138,8 +142,11 @@ class NumpyScript(Script):
         if self.masked:
             lines += ["masks = {  # of dropout, for every step: 1 where a number passes"]
             lines += [f"    {quoted(h.path)}: trace[{quoted(h.path + '.mask')}]," for h in self.masked] + ["}"]
-        everything = self.trained + (self.kept_up if self.evaluates else [])
-        lines += ["", *self.names("names", everything), "p = {name: trace[name].astype(np.float64) for name in names}"]
+        lines += ["", *self.names("names", self.trained)]
+        lines += ["p = {name: trace[name].astype(np.float64) for name in names}"]
+        if self.evaluates and self.kept_up:
+            lines += self.names("names", self.kept_up, "what batch norm keeps up for evaluation")
+            lines += ["statistics = {name: trace[name].astype(np.float64) for name in names}"]
         if self.needs_weights:
             lines += self.names("weights", self.regularized, "what decays: no biases, scales or shifts")
         for name in self.remembered:
@@ -147,7 +154,7 @@ class NumpyScript(Script):
         lines += [*self.beginning, *begin]
         if self.evaluates:
             averaged = self.experiment.training.averaging is not None
-            asked = "{**p, **average}" if averaged else "p"
+            asked = "average" if averaged else "p"
             evaluated = ", training=False" if training else ""
             question, _back = experiment.loss.to_numpy(self, 'a["' + last + '"]', "t_validation")
             lines += ["", "", "def validation_loss():"]

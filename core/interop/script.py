@@ -210,11 +210,11 @@ class Script:
 
     def subtract(self, target: str, expression: str) -> str:
         """The statement that makes a parameter smaller by something."""
-        return f"{target} -= {expression}"
+        raise NotImplementedError
 
     def assign(self, target: str, expression: str) -> str:
         """The statement that gives a parameter other values."""
-        return f"{target}[...] = {expression}"
+        raise NotImplementedError
 
     # --- writing the parts down
 
@@ -387,7 +387,8 @@ class Script:
         if stopping is not None:
             before.append("best, waited = math.inf, 0")
             margin = f" - {number(stopping.min_delta)}" if stopping.min_delta else ""
-            kept = ["    best_weights = " + self.copies("p")] if stopping.restore_best else []
+            best = "best_weights = " + self.copies(self.state)
+            kept = ["    " + best] if stopping.restore_best else []
             inner += [
                 "# early stopping",
                 f"if found < best{margin}:",
@@ -399,17 +400,24 @@ class Script:
                 "    break",
             ]
             if stopping.restore_best:
-                before.append("best_weights = " + self.copies("p"))
-                after = [
-                    "# early stopping keeps the weights with the least validation loss",
-                    *self.guarded(["for name in p:", "    " + self.assign("p[name]", "best_weights[name]")]),
-                ]
+                before.append(best)
+                after = ["# early stopping keeps the weights with the least validation loss", *self.restored()]
         begin = ["if step > 0 and step % STEPS_PER_EPOCH == 0:", *(f"    {line}" for line in inner)]
         return before, begin, after
 
+    @property
+    def state(self) -> str:
+        """The dictionary of all that an evaluation depends on."""
+        return "{**p, **statistics}" if self.kept_up else "p"
+
     def copies(self, name: str) -> str:
         """The expression of copies of all arrays of a dictionary."""
-        return f"{{name: {self.package}.copy({name}[name]) for name in {name}}}"
+        raise NotImplementedError
+
+    def restored(self) -> list[str]:
+        """The statements that go back to `best_weights`."""
+        lines = [f"for name, w in {self.state}.items():", "    " + self.assign("w", "best_weights[name]")]
+        return self.guarded(lines)
 
     def guarded(self, lines: list[str]) -> list[str]:
         """Statements that change parameters, as a framework that records operations wants them."""

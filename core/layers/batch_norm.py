@@ -124,7 +124,7 @@ class BatchNorm(Layer, frozen=True, kw_only=True, tag="batch_norm"):
             return trained
         code.define_pair(NUMPY_EVALUATED)
         y, own = code.value(here.path), f'p["{here.path}.gamma"], p["{here.path}.beta"]'
-        kept = f'p["{here.path}.running_mean"], p["{here.path}.running_variance"]'
+        kept = f'statistics["{here.path}.running_mean"], statistics["{here.path}.running_variance"]'
         code.line("if training:")
         code.line(f"    follow({x}, {kept}, {code.number(self.momentum)})")
         code.line(f"    {y} = {trained}")

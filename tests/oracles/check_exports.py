@@ -35,20 +35,30 @@ PRECISIONS = {"pytorch": "float64", "keras": "float32", "numpy": "float64"}
 
 
 def printed(python: str, path: Path) -> np.ndarray:
-    """What a program prints: (lines, 2)."""
+    """What a program prints, with all digits: (lines, 2), the losses of the steps and then those of evaluations."""
+    source = path.read_text().replace(":.9g}", ":.17g}")
+    found = 'found = validation_loss(); __import__("sys").stderr.write(f"FOUND {step} {found:.17g}\\n")'
+    path.write_text(source.replace("found = validation_loss()", found))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [python, "-W", "error::RuntimeWarning", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode != 0:
         raise RuntimeError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "failed")
-    return np.array([line.split() for line in done.stdout.splitlines()], dtype=np.float64).reshape(-1, 2)
+    evaluated = [line.removeprefix("FOUND ") for line in done.stderr.splitlines() if line.startswith("FOUND ")]
+    lines = [*done.stdout.splitlines(), *evaluated]
+    return np.array([line.split() for line in lines], dtype=np.float64).reshape(-1, 2)
 
 
 def recorded(run: Run) -> np.ndarray:
-    """Our own losses: (steps, 2)."""
+    """The same of ours; evaluations where a program evaluates too."""
     run.advance(STEPS)
     view = run.record.view(whole=True)
-    return np.column_stack([view.kept_steps, view.values("loss")])
+    losses = np.column_stack([view.kept_steps, view.values("loss")])
+    if "found = validation_loss()" not in export(run, "numpy", 1).source:
+        return losses
+    end = run.stopped_step if run.stopped_step is not None else STEPS - 1
+    evaluated = [row[:2] for row in run.record.validation if 0 < row[0] <= end]
+    return np.concatenate([losses, np.array(evaluated).reshape(-1, 2)])
 
 
 def difference(ours: np.ndarray, theirs: np.ndarray) -> float:
@@ -99,8 +109,6 @@ def main() -> int:
                 cells.append(f"{'-':>10}")
                 continue
             export(runs[precision], framework, STEPS).save(path)
-            # Programs print nine digits; to compare more of them, these print all.
-            path.write_text(path.read_text().replace(":.9g}", ":.17g}"))
             python = sys.executable if framework == "numpy" else options.torch_python
             try:
                 off = difference(ours[precision], printed(python, path))

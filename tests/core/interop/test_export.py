@@ -7,6 +7,7 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -122,7 +123,8 @@ def losses(run: Run, steps: int) -> np.ndarray:
 
 def check_numpy(wanted: Experiment, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The program prints nine digits of our losses, and computes at least as many."""
-    ours = losses(Run(wanted), STEPS)
+    run = Run(wanted)
+    ours = losses(run, STEPS)
     path, _trace = export(Run(wanted), "numpy", STEPS).save(tmp_path / "program.py")
     runpy.run_path(str(path))
     printed = capsys.readouterr().out.splitlines()
@@ -130,10 +132,20 @@ def check_numpy(wanted: Experiment, tmp_path: Path, capsys: pytest.CaptureFixtur
         number, text = line.split()
         assert int(number) == step
         assert float(text) == pytest.approx(loss, rel=6e-9)
-    path.write_text(path.read_text().replace(":.9g}", ":.17g}"))
-    runpy.run_path(str(path))
+    # once more with all digits, and with what the program finds when it evaluates
+    source = path.read_text().replace(":.9g}", ":.17g}")
+    source = source.replace("found = validation_loss()", "found = validation_loss(); FOUND.append((step, found))")
+    left: dict[str, Any] = {"__file__": str(path), "FOUND": []}
+    exec(compile(source, str(path), "exec"), left)
     exact = np.array([line.split() for line in capsys.readouterr().out.splitlines()], dtype=np.float64)
     np.testing.assert_allclose(exact[:, 1], ours[:, 1], rtol=1e-9)
+    if left["FOUND"]:
+        evaluated = [row[:2] for row in run.record.validation if 0 < row[0] <= left["FOUND"][-1][0]]
+        np.testing.assert_allclose(left["FOUND"], evaluated, rtol=1e-9)
+        run.take_best()
+    weights = run.parameters()
+    for name, value in {**left["p"], **left.get("statistics", {})}.items():
+        np.testing.assert_allclose(value, weights[name], rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", CASES)
