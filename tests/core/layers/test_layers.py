@@ -365,6 +365,7 @@ def test_the_plan_of_memory_is_about_what_the_program_takes():
 
 def test_a_large_convolution_gets_a_second_thread(monkeypatch):
     monkeypatch.setattr("layerscope.core.engine.program.os.cpu_count", lambda: 8)
+    monkeypatch.setattr("layerscope.core.engine.program.allowed_threads", lambda: 8)
     x = np.zeros((64, 28, 28, 8))
     assert run_on(x, conv(2, 1)).program.threads == 1
     assert run_on(x, conv(128, 3)).program.threads == 4
