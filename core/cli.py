@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,14 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .errors import InputError
-from .text import N_, _
+from .text import N_, _, ngettext
 
 if TYPE_CHECKING:
+    from .data.base import Data, Outline
     from .experiment import Experiment
+    from .network import Card
     from .run import Run
 
 COMMANDS = ("run", "figure", "check", "schema", "lesson")
 WRONG_INPUT = 2
+WIDE = 140  # characters of a table that is not shown on a terminal
 CHUNK = 64  # steps between two movements of the progress bar
 
 
@@ -206,11 +210,15 @@ def _train(run: Run, steps: int, label: str) -> tuple[float, str]:
             run.advance(min(CHUNK, steps - run.step))
             seconds += time.perf_counter() - begin
             progress.show(run.step, steps)
-            if not run.finite:
+            if not run.finite or run.finished:
                 break
     run.validate()
     if not run.finite:
         return seconds, _("the loss is not finite from step {step} on").format(step=run.nonfinite_step)
+    if run.finished:
+        return seconds, _("early stopping at step {step}, the validation loss no longer improved").format(
+            step=run.stopped_step
+        )
     return seconds, _("all steps done")
 
 
@@ -263,6 +271,9 @@ def _run(options: argparse.Namespace) -> int:
     folder = folder_for(options.out)
     trace = results.begin_trace(run) if options.trace else None
     seconds, stopped = _train(run, steps, N_("training"))
+    finite = run.finite
+    run.measure_last()
+    run.take_best()
     results.save(run, folder, seconds, stopped, trace)
     summary = results.summary(run, seconds, stopped)
     line = _(
@@ -279,8 +290,19 @@ def _run(options: argparse.Namespace) -> int:
             stopped=stopped,
         )
     )
+    if summary["weights_step"] != run.record.end:
+        print(_("the weights are those of step {step}, the best").format(step=summary["weights_step"]))
+    if "averaging" in summary:
+        print(
+            _("averaged: validation loss {loss}, accuracy {accuracy}; without: {plain_loss}, {plain_accuracy}").format(
+                loss=_short(summary["validation_loss"]),
+                accuracy=_short(summary["validation_accuracy"]),
+                plain_loss=_short(summary["plain_validation_loss"]),
+                plain_accuracy=_short(summary["plain_validation_accuracy"]),
+            )
+        )
     print(_("saved in {folder}").format(folder=options.out))
-    if not run.finite:
+    if not finite:
         _warn(options.file, stopped)
     return 0
 
@@ -377,6 +399,7 @@ def _draw(
 
 
 def _check(options: argparse.Namespace) -> int:
+    from rich import box
     from rich.table import Table
 
     from .diagnostics.gradient_check import check_gradients
@@ -394,40 +417,40 @@ def _check(options: argparse.Namespace) -> int:
     except InputError as error:
         raise error.within(options.file) from None
     assert data is not None
-    expected = {p.path: p for p in predictions_for(layout, data)}
     console = _console()
-    table = Table(title=experiment.name or options.file, title_justify="left")
-    for label, side in (
-        (_("layer"), "left"),
-        (_("kind"), "left"),
-        (_("output"), "right"),
-        (_("parameters"), "right"),
-        (_("expected rms"), "right"),
-        (_("expected gradient, last = 1"), "right"),
-    ):
-        table.add_column(label, justify=side)  # type: ignore[arg-type]
-    for card in layout.cards:
-        signal = expected[card.path]
+    if not console.is_terminal:
+        console.width = WIDE  # nothing is cut off in a file
+    table = Table(title=experiment.name or options.file, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column(_("layer"), no_wrap=True)
+    table.add_column(_("kind"))
+    for label in (_("output"), _("parameters"), _("std W"), _("n Var W"), _("expected rms"), _("expected gradient")):
+        table.add_column(label, justify="right")
+    expected = {p.path: p for p in predictions_for(layout, data)}
+    with _Progress(N_("preparing the engine")) as progress:
+        drawn = _weights(experiment, data, progress)
+    for depth, card in _outer_first(layout.cards):
+        signal = expected.get(card.path)
         table.add_row(
-            card.path,
+            "  " * depth + card.path,
             card.layer.title(),
             "×".join(map(str, card.shape or ())),
             f"{card.parameter_count:,}",
-            f"{signal.rms:.3g}",
-            f"{signal.gradient_norm:.3g}",
+            *(_known(number) for number in drawn.get(card.path, (math.nan, math.nan))),
+            _known(signal.rms if signal else math.nan),
+            _known(signal.gradient_norm if signal else math.nan),
         )
     console.print(table)
     console.print(
-        _(
-            "{count:,} parameters; input {shape}; {classes} classes; "
-            "{train} training and {validation} validation samples"
-        ).format(
+        _("{count:,} parameters; input {shape}; {task}; {train} training and {validation} validation samples").format(
             count=layout.parameter_count,
             shape="×".join(map(str, layout.shape)),
-            classes=layout.targets,
+            task=_task(layout.outline),
             train=len(data.x_train),
             validation=len(data.x_validation),
         )
+    )
+    console.print(
+        _("W as drawn, n inputs a unit; expected before training: rms of outputs, norm of the gradient (last layer: 1)")
     )
     with _Progress(N_("checking gradients")):
         checked = check_gradients(experiment, data)
@@ -446,6 +469,49 @@ def _check(options: argparse.Namespace) -> int:
         )
     )
     return 0 if passed else 1
+
+
+def _weights(experiment: Experiment, data: Data, progress: _Progress) -> dict[str, tuple[float, float]]:
+    """(std, n Var) of the weights of every layer as they are drawn, by the layer's path; n inputs meet a unit."""
+    import msgspec
+    import numpy as np
+
+    from .run import Run
+
+    alone = msgspec.structs.replace(experiment.training, averaging=None, early_stopping=None)
+    run = Run(msgspec.structs.replace(experiment, training=alone), data, record=False, progress=progress.show)
+    found = {}
+    for card in run.program.plan.cards:
+        values = {p.name: run.parameter(t) for t in run.program.tensors for p in (t.parameter,) if t.path == card.path}
+        weights = card.layer.weights(values)
+        if weights is not None:
+            fan_in = next(p.fan_in for p in card.parameters if p.weight)
+            std = float(np.std(weights, dtype=np.float64))
+            found[card.path] = std, fan_in * std * std
+    return found
+
+
+def _outer_first(cards: Sequence[Card]) -> list[tuple[int, Card]]:
+    """(depth, card) with every block above the layers inside of it."""
+    found: list[tuple[int, Card]] = []
+    for card in cards:
+        inside = [i for i, (_depth, other) in enumerate(found) if other.path.startswith(f"{card.path}.")]
+        found = [(depth + (i in inside), other) for i, (depth, other) in enumerate(found)]
+        found.insert(inside[0] if inside else len(found), (0, card))
+    return found
+
+
+def _known(number: float) -> str:
+    """A number that a table shows; a dash where there is none."""
+    return "–" if math.isnan(number) else f"{number:.3g}"
+
+
+def _task(outline: Outline) -> str:
+    if outline.is_regression:
+        return ngettext("{count} value to predict", "{count} values to predict", outline.targets).format(
+            count=outline.targets
+        )
+    return ngettext("{count} class", "{count} classes", outline.targets).format(count=outline.targets)
 
 
 def _schema(options: argparse.Namespace) -> int:

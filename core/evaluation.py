@@ -96,6 +96,14 @@ def averaged_parameters(run: Run) -> NDArray[Any] | None:
     return found
 
 
+def named_parameters(run: Run, parameters: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Parameters in the order of a run's, by name: "0.weight"."""
+    return {
+        t.name: parameters[t.master : t.master + t.parameter.count].reshape(t.parameter.shape)
+        for t in run.program.tensors
+    }
+
+
 def _measure_statistics(run: Run, parameters: NDArray[Any]) -> None:
     """Running statistics for these parameters: the mean over all minibatches of one walk through the training samples,
     as torch.optim.swa_utils.update_bn takes it. Changes `parameters` in place.

@@ -106,6 +106,7 @@ def plan(experiment: Experiment, outline: Outline | None = None, folder: Path | 
             problems.append(("loss", error.problem))
         if not any(card.parameters for card in cards):
             problems.append(("network", _("no layer has weights, so there is nothing to train; add a dense layer")))
+    problems += _unwatched(experiment)
     total = sum(card.parameter_count for card in cards)
     if total > LARGEST_NETWORK:
         problems.append(
@@ -127,6 +128,29 @@ def plan(experiment: Experiment, outline: Outline | None = None, folder: Path | 
             )
         )
     return Plan(outline or Outline((), 0), tuple(cards), tuple(problems))
+
+
+def _unwatched(experiment: Experiment) -> list[tuple[str, str]]:
+    """Problems of what watches the validation loss where no samples are kept aside for it."""
+    training = experiment.training
+    if experiment.data.validation > 0.0:
+        return []
+    problems = []
+    if training.early_stopping is not None:
+        problems.append(
+            (
+                "training.early_stopping",
+                _("early stopping watches samples that training does not see: set a validation share of the data"),
+            )
+        )
+    if training.schedule.watches:
+        problems.append(
+            (
+                "training.schedule",
+                _("this schedule watches samples that training does not see: set a validation share of the data"),
+            )
+        )
+    return problems
 
 
 def _lay_out(
@@ -163,5 +187,6 @@ def memory(experiment: Experiment, given: Shape, cards: list[Card]) -> int:
     remembered = len(training.optimizer.slots) + (len(training.averaging.slots) if training.averaging else 0)
     copies = training.precision in FORMATS and training.master_weights
     parameters = sum(card.parameter_count for card in cards) * (2 + remembered + copies)
+    parameters += max((p.count for card in cards for p in card.parameters), default=0)  # where updates are put together
     networks = training.averaging.networks if training.averaging is not None else 1
     return networks * (numbers + parameters) * (8 if training.precision == "float64" else 4)

@@ -3,7 +3,9 @@
 record.npz  record.csv  layers.csv      what was measured
 experiment.json                         the experiment, complete
 run.json                                steps, time, versions, why it stopped
-weights.npz                             the final parameters
+weights.npz                             the final parameters; of the best step where early stopping restores them
+averaged_weights.npz                    where weights are averaged: the average, with which the network is evaluated
+weights-2.npz, ...                      of an ensemble: the parameters of the other networks
 trace.npz (on request)                  all that another program needs to repeat the run number by number
 """
 
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 
 from . import record
 from .errors import InputError
+from .evaluation import averaged_parameters, named_parameters
 from .experiment import Experiment, identity, load, to_json
 from .files import folder_for, write_whole
 from .run import Run
@@ -50,6 +53,14 @@ def save(run: Run, folder: Path, seconds: float, stopped: str, trace: Trace | No
     moved = msgspec.structs.replace(run.experiment, data=run.experiment.data.moved(run.folder, folder))
     write_whole(folder / "experiment.json", to_json(moved))
     write_whole(folder / "weights.npz", record.npz(run.parameters()))
+    for old in (folder / "averaged_weights.npz", *folder.glob("weights-*.npz")):
+        old.unlink(missing_ok=True)  # of an earlier run, which they would be taken for this one's
+    averaged = averaged_parameters(run)
+    if averaged is not None:
+        write_whole(folder / "averaged_weights.npz", record.npz(named_parameters(run, averaged)))
+    for number, other in enumerate(run.others, 2):
+        other.seek(run.step)
+        write_whole(folder / f"weights-{number}.npz", record.npz(other.parameters()))
     if trace is not None:
         write_whole(folder / "trace.npz", record.npz(_trace(run, trace)))
     else:
@@ -62,7 +73,10 @@ def save(run: Run, folder: Path, seconds: float, stopped: str, trace: Trace | No
 def summary(run: Run, seconds: float, stopped: str) -> dict[str, Any]:
     """The content of `run.json`."""
     view = run.record.view(whole=True)
-    steps = run.step - run.first_step
+    steps = run.record.end - run.first_step
+    evaluated = [row for row in run.record.validation if row[0] <= run.step]
+    validation = evaluated[-1][1:] if evaluated else (np.nan,) * 4
+    averaging = run.experiment.training.averaging
     result: dict[str, Any] = {
         "name": run.experiment.name,
         "hash": identity(run.experiment),
@@ -71,9 +85,12 @@ def summary(run: Run, seconds: float, stopped: str) -> dict[str, Any]:
         "seconds": seconds,
         "steps_per_second": steps / seconds if seconds > 0 else None,
         "stopped": stopped,
-        "loss": _finite(run.last_loss),
-        "validation_loss": _finite(view.validation_loss[-1]) if len(view.validation_loss) else None,
-        "validation_accuracy": _finite(view.validation_accuracy[-1]) if len(view.validation_accuracy) else None,
+        "weights_step": run.step,
+        "best_step": run.best_step,
+        "stopped_step": run.stopped_step,
+        "loss": _finite(view.at("loss", run.step - 1)) if run.step > run.first_step else None,
+        "validation_loss": _finite(validation[0]),
+        "validation_accuracy": _finite(validation[1]),
         "parameters": run.program.plan.parameter_count,
         "precision": run.experiment.training.precision,
         "threads": run.program.threads,
@@ -82,9 +99,17 @@ def summary(run: Run, seconds: float, stopped: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in VERSIONED},
         "events": [{"step": step, "path": path, "value": value} for step, path, value in run.record.events],
+        "marks": [{"step": step, "mark": mark} for step, mark in run.marks],
     }
+    if averaging is not None:
+        result["averaging"] = averaging.kind_name()
+        result["plain_validation_loss"], result["plain_validation_accuracy"] = map(_finite, validation[2:])
     if len(run.data.x_test):
-        result["test_loss"], result["test_accuracy"] = map(_finite, run.evaluate(run.data.x_test, run.data.t_test))
+        found = run.measure(run.data.x_test, run.data.t_test)
+        result["test_loss"], result["test_accuracy"] = _finite(found.loss), _finite(found.accuracy)
+        if averaging is not None:
+            result["plain_test_loss"] = _finite(found.plain_loss)
+            result["plain_test_accuracy"] = _finite(found.plain_accuracy)
     return result
 
 
@@ -106,7 +131,7 @@ def cpu_name() -> str:
 
 def _trace(run: Run, trace: Trace) -> dict[str, NDArray[Any]]:
     """The arrays of `trace.npz`: training data, the rows of every minibatch, the initial parameters."""
-    steps = run.step - run.first_step
+    steps = run.record.end - run.first_step
     batches = np.empty((steps, run.program.batch_size), dtype=np.int64)
     line = np.full((1, run.program.columns), np.nan)
     for index in range(steps):

@@ -81,6 +81,7 @@ class Run:
         self._line = np.full((1, self.program.columns), np.nan)
         self._ahead: tuple[Array, Detail] | None = None
         self.nonfinite_step: int | None = None  # the first step whose loss was not a finite number
+        self._before: tuple[tuple[int, float], ...] = ()  # evaluations of the run that this one was forked from
         self._begin_watching()
         self.draw_parameters()
         self.checkpoints.add(first_step, self.machine.kept)
@@ -205,27 +206,36 @@ class Run:
         training = self.experiment.training
         stopping, schedule = training.early_stopping, training.schedule
         self._watching = stopping is not None or schedule.watches
-        self._watched = self.first_step  # the last evaluation that was looked at
+        self._watched = self.first_step  # the last evaluation that was looked at; one before training does not count
         self._stop_watch = Watch(stopping.min_delta if stopping is not None else 0.0)
         self._rate_watch = Watch(schedule.least_change)
+        self._fed: list[tuple[int, float]] = []  # the evaluations that the schedule was told of
         self.rate_drops: list[int] = []  # steps from which on the schedule lowers the rate once more
         self.stopped_step: int | None = None  # where early stopping ended the training
-        self._best: NDArray[Any] | None = None
+        for step, loss in self._before:
+            self._watched = step
+            self._watch_rate(step, loss)
+
+    def _watch_rate(self, step: int, loss: float) -> None:
+        """Tell the schedule of an evaluation: it lowers the rate after too many epochs without improvement."""
+        schedule = self.experiment.training.schedule
+        self._fed.append((step, loss))
+        self._rate_watch.feed(step, loss)
+        if schedule.watches and self._rate_watch.waited > schedule.waits:
+            self._rate_watch.waited = 0
+            self.rate_drops.append(step)
 
     def _watch(self) -> None:
         """Look at the evaluations that are new: lower the rate, or end the training."""
         training = self.experiment.training
-        stopping, schedule = training.early_stopping, training.schedule
+        stopping = training.early_stopping
         if not self._watching:
             return
         for step, loss, *_rest in self.record.validation:
             if step <= self._watched:
                 continue
             self._watched = step
-            self._rate_watch.feed(step, loss)
-            if schedule.watches and self._rate_watch.waited > schedule.waits:
-                self._rate_watch.waited = 0
-                self.rate_drops.append(step)
+            self._watch_rate(step, loss)
             self._stop_watch.feed(step, loss)
             if self._stop_watch.best_step == self.step:
                 self.checkpoints.keep(self.step, self.machine.kept)
@@ -416,8 +426,10 @@ class Run:
     def fork(self, experiment: Experiment) -> Run:
         """A run of another experiment that starts from the present position with the present parameters.
 
-        Parameters that both have in the same place and shape are taken over, optimizer slots too where all parameters
-        are; everything else starts as a new run would draw it.
+        Parameters that both have in the same place and shape are taken over. Where all of them are, so is what
+        optimizer and averaging remember under the same name; everything else starts as a new run would. A schedule that
+        watches the validation loss goes on where it was, early stopping begins anew. What was changed while training
+        stays changed, unless the other experiment says otherwise.
         """
         if self.row:
             self.seek(self.step)  # a fork begins between two steps
@@ -437,8 +449,15 @@ class Run:
             self._hand_on(child)
         child._round_weights()
         child.checkpoints.add(child.step, child.machine.kept)
-        # what was changed while training stays changed
-        child.record.events = [e for e in self.record.events if e[0] <= self.step and e[1] in child.program.live]
+        if experiment.training.schedule == self.experiment.training.schedule:
+            child._before = tuple(fed for fed in self._fed if fed[0] <= self.step)
+            child._begin_watching()
+        mine_now, theirs_now = live_paths(self.experiment), live_paths(experiment)
+        child.record.events = [
+            (step, path, value)
+            for step, path, value in self.record.events
+            if step <= self.step and path in child.program.live and mine_now.get(path) == theirs_now.get(path)
+        ]
         return child
 
     def _hand_on(self, child: Run) -> None:
@@ -473,9 +492,10 @@ class Run:
         return float(self._line[0, layout.LOSS])
 
     def measure_last(self) -> None:
-        """Record the percentiles of the step computed last, whose values still stand in the arena."""
+        """Record the percentiles of the step computed last, where its values still stand in the arena."""
         last = self.step - 1
-        if self.row == 0 and last >= self.first_step and all(d.step != last for d in self.record.details):
+        standing = int(self.machine.context[layout.STEP]) == last
+        if self.row == 0 and last >= self.first_step and standing and all(d.step != last for d in self.record.details):
             self.record.details.append(self.percentiles(last))
 
     def validate(self) -> tuple[float, float]:

@@ -458,6 +458,7 @@ class Session(QObject):
             predictions=lane.predictions,
             experiment=(experiment.name, experiment.seed, lane.identity),
             chance=lane.chance,
+            training=experiment.training,
         )
 
     def _take_messages(self, frame: work.Frame) -> None:

@@ -196,7 +196,7 @@ class _Lane:
 def run_key(experiment: Experiment) -> bytes:
     """Equal for experiments that train alike step by step; name and length of the training do not matter."""
     training = experiment.training
-    if experiment.training.schedule.kind_name() == "constant":
+    if not experiment.training.schedule.uses_length:
         training = msgspec.structs.replace(training, epochs=1)
     return msgspec.json.encode(msgspec.structs.replace(experiment, name="", training=training))
 
@@ -217,7 +217,7 @@ def _without(experiment: Experiment, paths: dict[str, float]) -> Any:
         *inside, last = path.split(".")
         here = plain
         for step in inside:
-            here = here[step]
+            here = here[int(step) if isinstance(here, list) else step]
         here[last] = None
     return plain
 

@@ -17,6 +17,16 @@ from layerscope.core.network import plan
 from layerscope.core.record import Detail, Record, RecordView
 from layerscope.core.theory.mean_field import predict
 
+RANGE_TEST = {"kind": "range_test", "start": 1e-4, "end": 10.0, "steps": 40}
+TRAINING = {
+    "schedule": RANGE_TEST,
+    "clipping": {"kind": "global_norm"},
+    "regularizers": [{"kind": "l2"}],
+    "epochs": 4,
+}
+CHAIN = ("norm.gradient", "norm.l2", "norm.global_norm", "norm.sgd")
+COLUMNS = (*RUN_COLUMNS, *CHAIN)
+
 LONG = "Übung – ∂L/∂a ‖w‖ $x$ <&> 多层网络 🎓 \x07 " * 6
 EXAMPLE = {
     "loss": 1.7,
@@ -37,20 +47,24 @@ EXAMPLE = {
     "gradient.min": -1e-3,
     "gradient.max": 1e-3,
     "gradient.zero_fraction": 0.0,
-    "penalty": 0.0,
+    "penalty": 0.01,
+    "norm.gradient": 1.5,
+    "norm.l2": 1.6,
+    "norm.global_norm": 1.0,
+    "norm.sgd": 0.1,
     "weight_gradient.norm": 1e-2,
     "weight.norm": 4.0,
     "update_ratio": 1e-3,
 }
 
 
-def lines(layers: int, steps: int, seed: int = 0) -> np.ndarray:
+def lines(layers: int, steps: int, seed: int = 0, run_columns: tuple[str, ...] = RUN_COLUMNS) -> np.ndarray:
     """(steps, columns) of a record that looks like a training: positive, noisy, gradients smaller at the front."""
-    names = [*RUN_COLUMNS, *LAYER_COLUMNS * layers]
+    names = [*run_columns, *LAYER_COLUMNS * layers]
     found = np.array([EXAMPLE[name] for name in names]) * np.ones((steps, 1))
     found *= np.exp(0.1 * np.random.default_rng(seed).standard_normal(found.shape))
     for layer in range(layers):
-        first = len(RUN_COLUMNS) + layer * len(LAYER_COLUMNS)
+        first = len(run_columns) + layer * len(LAYER_COLUMNS)
         for name in ("gradient.norm", "gradient.rms"):
             found[:, first + LAYER_COLUMNS.index(name)] *= 0.4 ** (layers - layer)
         for name in ("weight_gradient.norm", "weight.norm", "update_ratio"):
@@ -77,24 +91,33 @@ class Lanes:
         theory: bool = True,
     ) -> Lane:
         """A lane whose record has `steps` rows; `change` edits the lines before they are recorded."""
-        made = experiment(*[layer for _ in range(depth) for layer in (dense(8), act("tanh"))], dense(10))
+        made = experiment(*[layer for _ in range(depth) for layer in (dense(8), act("tanh"))], dense(10), **TRAINING)
         layout = plan(made)
         paths = tuple(card.path for card in layout.cards)
-        kept = Record(paths, tuple("activation" if i % 2 else "dense" for i in range(len(paths))), steps_per_epoch=15)
-        content = lines(len(paths), steps, depth)
+        kept = Record(
+            paths,
+            tuple("activation" if i % 2 else "dense" for i in range(len(paths))),
+            steps_per_epoch=15,
+            run_columns=COLUMNS,
+        )
+        content = lines(len(paths), steps, depth, COLUMNS)
         change(content)
         kept.append(content)
         kept.validation += [(step, 1.5, 0.5, 1.5, 0.5) for step in range(0, steps + 1, 15)]
         if steps:
             kept.details.append(detail(len(paths), steps - 1))
         predictions = predict(layout, 1.0) if theory else ()
-        return Lane(name, label, kept.view(), layout, predictions, ("Test", 7, "0123456789ab"), math.log(10))
+        return Lane(
+            name, label, kept.view(), layout, predictions, ("Test", 7, "0123456789ab"), math.log(10), made.training
+        )
 
     def thinned(self) -> Lane:
         """A lane whose record stands for a million steps."""
         lane = self.lane(steps=1, depth=1)
-        kept = Record(lane.view.layers, lane.view.kinds, steps_per_epoch=23, budget=4 * 1024 * 1024)
-        chunk = lines(len(lane.view.layers), 4000)
+        kept = Record(
+            lane.view.layers, lane.view.kinds, steps_per_epoch=23, budget=4 * 1024 * 1024, run_columns=COLUMNS
+        )
+        chunk = lines(len(lane.view.layers), 4000, run_columns=COLUMNS)
         for number in range(250):
             if number == 100:
                 spiked = chunk.copy()
@@ -112,7 +135,7 @@ def all_nan(content: np.ndarray) -> None:
 def gap(content: np.ndarray) -> None:
     """Steps 10 to 19 are lost, and one layer at the end."""
     content[10:20] = np.nan
-    content[-1, len(RUN_COLUMNS) + 2 * len(LAYER_COLUMNS) : len(RUN_COLUMNS) + 3 * len(LAYER_COLUMNS)] = np.nan
+    content[-1, len(COLUMNS) + 2 * len(LAYER_COLUMNS) : len(COLUMNS) + 3 * len(LAYER_COLUMNS)] = np.nan
 
 
 def explosion(content: np.ndarray) -> None:
@@ -124,7 +147,7 @@ def explosion(content: np.ndarray) -> None:
 
 
 def zeros(content: np.ndarray) -> None:
-    content[:, len(RUN_COLUMNS) :] = 0.0
+    content[:, len(COLUMNS) :] = 0.0
 
 
 def empty_view(lane: Lane) -> RecordView:

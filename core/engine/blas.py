@@ -4,6 +4,7 @@ saves.
 
 from __future__ import annotations
 
+import os
 from functools import cache
 
 from .kernel import Precision, device, intrinsic
@@ -26,6 +27,14 @@ def gemm_address(precision: Precision) -> int:
 
 
 _threads = 0
+
+
+def allowed_threads() -> int:
+    """The most threads that a person's settings allow, in the environment's usual variables; they are obeyed although
+    the number is chosen here.
+    """
+    told = (os.environ.get(f"{library}_NUM_THREADS", "") for library in ("OPENBLAS", "MKL", "OMP"))
+    return min((int(text) for text in told if text.isdecimal() and int(text) > 0), default=2**31)
 
 
 def use_threads(count: int) -> None:

@@ -29,6 +29,7 @@ from ..layers.base import Chain, Layer, Parameter, Shape
 from ..network import Plan, plan
 from ..schedules.base import scheduled_rate
 from . import layout, precision, random
+from .blas import allowed_threads
 from .kernel import Precision
 from .steps import add_share, begin_penalty, draw_minibatch, next_block
 
@@ -154,7 +155,7 @@ class Program:
         """Threads for matrix products: one, unless a product is so large that a second one pays."""
         cards = [card for card in self.plan.cards if card.given is not None]
         largest = max((c.layer.largest_product(c.given or (), self.batch_size) for c in cards), default=0)
-        return min(os.cpu_count() or 1, 4) if largest >= THREADS_FROM else 1
+        return min(os.cpu_count() or 1, 4, allowed_threads()) if largest >= THREADS_FROM else 1
 
     @property
     def dtype(self) -> type[np.floating]:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..experiment import Training
 from ..fields import Described
 from ..network import Plan
 from ..record import RecordView
@@ -216,6 +217,8 @@ class Lane:
     plan         its layers, with shapes and problems
     predictions  what theory expects of its layers at initialization
     experiment   (name, seed, hash)
+    chance       the loss of guessing
+    training     how it is trained, where that is known
     """
 
     name: str
@@ -225,6 +228,7 @@ class Lane:
     predictions: tuple[LayerPrediction, ...] = ()
     experiment: tuple[str, int, str] = ("", 0, "")
     chance: float = float("nan")
+    training: Training | None = None
 
 
 @dataclass(frozen=True)

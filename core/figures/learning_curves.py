@@ -12,7 +12,22 @@ from numpy.typing import NDArray
 from ..fields import Described, about
 from ..record import RecordView
 from ..text import N_, _
-from .figure import FIGURES, Axis, Band, Explanation, Figure, FigureKind, Lane, Line, Mark, Plot, Rule, Scene, Table
+from .figure import (
+    FIGURES,
+    Axis,
+    Band,
+    Dash,
+    Explanation,
+    Figure,
+    FigureKind,
+    Lane,
+    Line,
+    Mark,
+    Plot,
+    Rule,
+    Scene,
+    Table,
+)
 from .history import Binned, binned
 from .reading import (
     columns,
@@ -49,6 +64,10 @@ class LearningCurveOptions(Described, frozen=True, kw_only=True):
         bool, about(N_("each minibatch"), N_("Draw single minibatches faintly behind their mean over an epoch."))
     ] = True
     epochs: Annotated[bool, about(N_("epochs"), N_("Mark where epochs begin."))] = True
+    decisions: Annotated[
+        bool,
+        about(N_("decisions"), N_("Mark where the learning rate was lowered, the best step and the early stop.")),
+    ] = True
 
 
 @dataclass(frozen=True)
@@ -97,7 +116,9 @@ def build(scene: Scene, options: LearningCurveOptions) -> Figure:
     # A little room at both ends, so that the first and the last point are seen whole.
     room = max(0.012 * (last - first), 0.2)
     x = Axis(_("step"), limits=(first - room, max(last, first + 1) + room), whole=True)
-    moments: list[Mark] = _epochs(lanes, first, last) if options.epochs else []
+    # Decisions come first: they fall on ends of epochs, and where there is room for one name it is theirs.
+    moments: list[Mark] = _decisions(lanes, scene) if options.decisions else []
+    moments += _epochs(lanes, first, last) if options.epochs else []
     if scene.step < last:
         moments.append(Rule(float(scene.step), "accent", across="x", dash="solid"))
     plots: list[Plot] = []
@@ -106,7 +127,7 @@ def build(scene: Scene, options: LearningCurveOptions) -> Figure:
         for lane in lanes:
             marks += _training(lane, scene, "loss", 1.0, options)
         for lane in lanes:
-            marks += _validation(lane, lane.view.validation_loss, 1.0)
+            marks += _validation(lane, lane.view.validation_loss, lane.view.plain_validation_loss, 1.0)
         limits = _loss_limits(lanes) if options.scale == "linear" else None
         plots.append(Plot(x, Axis(_("loss (mean over samples)"), options.scale, limits), tuple(marks)))
     if options.accuracy:
@@ -114,7 +135,7 @@ def build(scene: Scene, options: LearningCurveOptions) -> Figure:
         for lane in lanes:
             marks += _training(lane, scene, "accuracy", 100.0, options, remarks=not options.loss)
         for lane in lanes:
-            marks += _validation(lane, lane.view.validation_accuracy, 100.0)
+            marks += _validation(lane, lane.view.validation_accuracy, lane.view.plain_validation_accuracy, 100.0)
         plots.append(Plot(x, Axis(_("accuracy (%)"), limits=(-2.0, 102.0)), tuple(marks)))
     if options.learning_rate:
         marks = list(moments)
@@ -234,20 +255,46 @@ def _training(
     return marks
 
 
-def _validation(lane: Lane, values: Array, factor: float) -> list[Mark]:
+def _validation(lane: Lane, values: Array, plain: Array, factor: float) -> list[Mark]:
     view, look = lane.view, cue_of(lane)
     if len(view.validation_steps) == 0:
         return []
-    return [
-        Line(
-            view.validation_steps.astype(np.float64),
-            values * factor,
-            look.color,
-            _("validation"),
-            marker=look.marker,
-            width=1.2,
+    x = view.validation_steps.astype(np.float64)
+    marks: list[Mark] = []
+    label = _("validation")
+    if averaged(view):
+        label = _("validation, averaged")
+        marks.append(
+            Line(x, plain * factor, look.color, _("validation, not averaged"), "dotted", look.marker, 1.2, faint=True)
         )
-    ]
+    marks.append(Line(x, values * factor, look.color, label, marker=look.marker, width=1.2))
+    return marks
+
+
+def averaged(view: RecordView) -> bool:
+    """Whether averaged weights or answers were evaluated, and differ from the present network's."""
+    if len(view.plain_validation_loss) != len(view.validation_loss):
+        return False
+    return not np.array_equal(view.plain_validation_loss, view.validation_loss, equal_nan=True)
+
+
+def _decisions(lanes: list[Lane], scene: Scene) -> list[Mark]:
+    """Upright rules where a schedule lowered the rate, at the best step and where early stopping ended the training."""
+    looks: dict[str, tuple[str, str, Dash]] = {
+        "rate": ("muted", _("η lowered"), "dotted"),
+        "best": ("good", _("best"), "dashed"),
+        "stopped": ("alarm", _("stopped"), "dashed"),
+    }
+    rules: list[Mark] = []
+    for lane in lanes:
+        named: set[str] = set()
+        for step, mark in lane.view.marks:
+            if mark in looks:
+                color, text, dash = looks[mark]
+                name = lane_prefix(lane, scene) + text if mark not in named else ""
+                rules.append(Rule(float(step), color, name, across="x", dash=dash))
+                named.add(mark)
+    return rules
 
 
 def _table(lanes: list[Lane]) -> dict[str, NDArray[np.generic]]:
@@ -312,7 +359,17 @@ def _yours(lane: Lane, scene: Scene) -> str:
             loss=number_text(float(view.validation_loss[at]), 3),
             accuracy=percent_text(float(view.validation_accuracy[at])),
         )
+    if seen.size and averaged(view):
+        said[0] += _(" (averaged; the present network alone {loss} with {accuracy})").format(
+            loss=number_text(float(view.plain_validation_loss[seen[-1]]), 3),
+            accuracy=percent_text(float(view.plain_validation_accuracy[seen[-1]])),
+        )
     said[0] += "."
+    for step, mark in view.marks:
+        if mark == "stopped":
+            said.append(_("Early stopping ended the training at step {step}.").format(step=number_text(step, 9)))
+        elif mark == "best":
+            said.append(_("Validation was best at step {step}.").format(step=number_text(step, 9)))
     if math.isfinite(lane.chance):
         if loss > 0.97 * lane.chance:
             said.append(_("That is no better than guessing ({chance}).").format(chance=number_text(lane.chance, 3)))

@@ -18,6 +18,9 @@ from ..fields import about
 from ..layers.activation import ActivationLayer
 from ..network import Plan
 from ..record import Detail, RecordView
+from ..schedules.base import Schedule
+from ..schedules.range_test import RangeTest
+from ..schedules.warmup import Warmup
 from ..text import N_, _
 from .figure import Figure, Lane, Note, Scene
 from .palette import Cue, cue, lane_index
@@ -187,6 +190,18 @@ def predicted(lane: Lane, quantity: str, shown: Sequence[Place]) -> Array:
     return np.array(
         [getattr(by_path[paths[p.index]], quantity) if paths[p.index] in by_path else math.nan for p in shown]
     )
+
+
+def range_test(lane: Lane) -> tuple[RangeTest, int] | None:
+    """The lane's learning-rate range test and the step at which it begins; None when its schedule is another."""
+    if lane.training is None:
+        return None
+    schedule: Schedule = lane.training.schedule
+    first = 0
+    while isinstance(schedule, Warmup):
+        first += schedule.steps
+        schedule = schedule.then
+    return (schedule, first) if isinstance(schedule, RangeTest) else None
 
 
 # --- words and looks

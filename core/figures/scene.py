@@ -66,6 +66,5 @@ def _lane(
     predictions: tuple[LayerPrediction, ...],
 ) -> Lane:
     chance = experiment.loss.chance(layout.outline)
-    return Lane(
-        name, label, view, layout, predictions, (experiment.name, experiment.seed, identity(experiment)), chance
-    )
+    stamped = (experiment.name, experiment.seed, identity(experiment))
+    return Lane(name, label, view, layout, predictions, stamped, chance, experiment.training)

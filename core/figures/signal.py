@@ -128,7 +128,8 @@ def build(scene: Scene, options: SignalOptions) -> Figure:
         marks.append(_boxes(read, percentiles, x, part * (number - (len(found) - 1) / 2), 0.86 * part, scene))
         if options.theory and lane.predictions:
             mean, std = predicted(lane, "mean", read.shown), predicted(lane, "std", read.shown)
-            for edge in (mean - std, mean + std):
+            together = np.isfinite(std[1:]) & np.isfinite(std[:-1])
+            for edge in (mean - std, mean + std) if together.any() else ():  # a line needs two points
                 theory.append(Line(x, edge, look.color, _("theory, mean ± std"), "dashed", width=1.2))
         if np.any(read.strange):
             text = _("not a finite number in layer {layers}").format(

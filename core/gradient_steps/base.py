@@ -180,7 +180,7 @@ def chain(training: Training) -> tuple[Link, ...]:
 
 
 @kernel
-def scale_gradient(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+def multiply(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
     """gradient = gradient * factor. Row: gradient, count, factor in hyper."""
     if hyper[row[3]] != 1.0:
         g = block(arena, row[1], row[2])

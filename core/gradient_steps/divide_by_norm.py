@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ..engine.kernel import kernel
 from ..text import N_
-from .base import Clipping, Threshold, scale_gradient
+from .base import Clipping, Threshold, multiply
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
@@ -36,7 +36,7 @@ class DivideByNorm(Clipping, frozen=True, kw_only=True, tag="divide_by_norm"):
         build.update(divide_by_norm, build.norm, threshold, build.shared(f"{place}.factor"))
 
     def emit(self, build: Builder, tensor: Tensor, place: str) -> None:
-        build.update(scale_gradient, tensor.gradient, tensor.parameter.count, build.shared(f"{place}.factor"))
+        build.update(multiply, tensor.gradient, tensor.parameter.count, build.shared(f"{place}.factor"))
 
 
 @kernel

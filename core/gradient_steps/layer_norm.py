@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ..diagnostics.probes import add_norm, begin_norm
 from ..engine.kernel import kernel
 from ..text import N_
-from .base import Clipping, Threshold, scale_gradient
+from .base import Clipping, Threshold, multiply
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
@@ -45,7 +45,7 @@ class LayerNormClipping(Clipping, frozen=True, kw_only=True, tag="layer_norm"):
 
     def emit(self, build: Builder, tensor: Tensor, place: str) -> None:
         factor = build.shared(f"{place}.factor.{tensor.path}")
-        build.update(scale_gradient, tensor.gradient, tensor.parameter.count, factor)
+        build.update(multiply, tensor.gradient, tensor.parameter.count, factor)
 
 
 @kernel

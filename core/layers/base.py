@@ -124,6 +124,10 @@ class Layer(Kind, frozen=True, kw_only=True):
     def settle(self, values: dict[str, NDArray[Any]]) -> None:
         """Set the parameters whose first values follow from those drawn for others; `values` by name, in place."""
 
+    def weights(self, values: dict[str, NDArray[Any]]) -> NDArray[Any] | None:
+        """The weights that its input meets, for parameter `values` by name; None where it has none of its own."""
+        return values.get("weight")
+
     def saturation(self) -> tuple[float, float]:
         """Outputs at or below the first number, or at or above the second, count as saturated."""
         return -math.inf, math.inf

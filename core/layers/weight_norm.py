@@ -85,8 +85,11 @@ class WeightNorm(Layer, frozen=True, kw_only=True, tag="weight_norm"):
         return direction, magnitude, *(p for p in self.layer.parameters(given) if not p.weight)
 
     def settle(self, values: dict[str, NDArray[Any]]) -> None:
-        v = values["direction"].astype(np.float64)
-        values["magnitude"][...] = np.sqrt(np.sum(v * v, axis=tuple(range(v.ndim - 1))))
+        values["magnitude"][...] = _lengths(values["direction"])
+
+    def weights(self, values: dict[str, NDArray[Any]]) -> NDArray[Any] | None:
+        v, g = values["direction"], values["magnitude"]
+        return g * (v / _lengths(v))
 
     def room(self, given: Shape, samples: int) -> int:
         return self.layer.room(given, samples) + 2 * self._weight(given).count
@@ -108,6 +111,12 @@ class WeightNorm(Layer, frozen=True, kw_only=True, tag="weight_norm"):
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
         return self.layer.mean_field(signal, given)
+
+
+def _lengths(v: NDArray[Any]) -> NDArray[np.float64]:
+    """The length of every unit's weights."""
+    exact = v.astype(np.float64)
+    return np.asarray(np.sqrt(np.sum(exact * exact, axis=tuple(range(v.ndim - 1)))))
 
 
 def _has_weight(layer: Layer, given: Shape) -> bool:

@@ -56,6 +56,11 @@ class Schedule(Kind, frozen=True, kw_only=True):
         """For one that watches: by how much the loss must fall to count as an improvement."""
         return 0.0
 
+    @property
+    def uses_length(self) -> bool:
+        """Whether the rates depend on how long the training is planned to be."""
+        return False
+
     def rates(self, steps: NDArray[np.int64], base: float, clock: Clock) -> NDArray[np.float64]:
         """The learning rates of these steps, (n,), finite and not negative.
 

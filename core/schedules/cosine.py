@@ -27,6 +27,10 @@ class Cosine(Schedule, frozen=True, kw_only=True, tag="cosine"):
         about(N_("final factor"), N_("The last learning rate as a share of the first."), minimum=0.0, maximum=1.0),
     ] = 0.0
 
+    @property
+    def uses_length(self) -> bool:
+        return True
+
     def rates(self, steps: NDArray[np.int64], base: float, clock: Clock) -> NDArray[np.float64]:
         done = np.minimum(steps, clock.steps) / max(clock.steps, 1)
         wave = (1.0 + np.cos(np.pi * done)) / 2.0

@@ -51,6 +51,10 @@ class OneCycle(Schedule, frozen=True, kw_only=True, tag="one_cycle"):
         ),
     ] = 1e-4
 
+    @property
+    def uses_length(self) -> bool:
+        return True
+
     def rates(self, steps: NDArray[np.int64], base: float, clock: Clock) -> NDArray[np.float64]:
         peak, final = base * self.peak_factor, base * self.final_factor
         last = float(max(clock.steps - 1, 0))

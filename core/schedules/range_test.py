@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -25,10 +24,14 @@ class RangeTest(Schedule, frozen=True, kw_only=True, tag="range_test"):
     formula: ClassVar[str] = "η(t) = a (b / a)^(t / (n − 1))"
     source: ClassVar[str] = "Smith 2017 (arXiv 1506.01186); exponential form of fastai's lr_find; not in PyTorch"
 
-    start: Annotated[float, about(N_("start"), N_("The first learning rate."), above=0.0, maximum=1e6, scale="log")] = (
-        1e-7
-    )
-    end: Annotated[float, about(N_("end"), N_("The last learning rate."), above=0.0, maximum=1e6, scale="log")] = 10.0
+    start: Annotated[
+        float,
+        about(N_("start"), N_("The first learning rate."), minimum=1e-12, maximum=1e6, scale="log"),
+    ] = 1e-7
+    end: Annotated[
+        float,
+        about(N_("end"), N_("The last learning rate."), minimum=1e-12, maximum=1e6, scale="log"),
+    ] = 10.0
     steps: Annotated[
         int,
         about(
@@ -43,4 +46,4 @@ class RangeTest(Schedule, frozen=True, kw_only=True, tag="range_test"):
 
     def rates(self, steps: NDArray[np.int64], base: float, clock: Clock) -> NDArray[np.float64]:
         done = np.minimum(steps, self.steps - 1) / (self.steps - 1)
-        return self.start * np.exp(math.log(self.end / self.start) * done)
+        return self.start * np.power(self.end / self.start, done)

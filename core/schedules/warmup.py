@@ -51,9 +51,16 @@ class Warmup(Schedule, frozen=True, kw_only=True, tag="warmup"):
     def least_change(self) -> float:
         return self.then.least_change
 
+    @property
+    def uses_length(self) -> bool:
+        return self.then.uses_length
+
     def rates(self, steps: NDArray[np.int64], base: float, clock: Clock) -> NDArray[np.float64]:
         drops = tuple(drop - self.steps for drop in clock.drops)
         rest = Clock(clock.steps_per_epoch, max(clock.steps - self.steps, 0), drops)
-        full = self.then.rates(np.maximum(steps - self.steps, 0), base, rest)
-        done = np.minimum(steps, self.steps) / self.steps
+        # A drop during the warm-up counts from its own step on, so one that watches is asked about steps before its
+        # own beginning; every other schedule stands at its first step until then.
+        later = steps - self.steps if self.watches else np.maximum(steps - self.steps, 0)
+        full = self.then.rates(later, base, rest)
+        done = np.clip(steps, 0, self.steps) / self.steps
         return full * (self.start_factor + (1.0 - self.start_factor) * done)

@@ -487,8 +487,8 @@ def through_chain(signal: Signal, chain: Chain, given: tuple[int, ...]) -> tuple
     inner: list[Inner] = []
     backward = 1.0
     for path, at in reversed(passed):
-        inner += [Inner(f"{path}.{i.path}", i.signal, i.backward * backward) for i in at.inside]
         inner.append(Inner(path, at, backward))
+        inner += [Inner(f"{path}.{i.path}", i.signal, i.backward * backward) for i in reversed(at.inside)]
         backward *= at.backward
     return signal, tuple(reversed(inner)), backward
 

@@ -118,6 +118,99 @@ def test_a_trace_lets_plain_numpy_repeat_the_run(tmp_path):
     np.testing.assert_allclose(losses, recorded, rtol=1e-8)
 
 
+def stopping(tmp_path, **training) -> str:
+    path = tmp_path / "stopping.json"
+    fast = {"optimizer": {"kind": "momentum", "learning_rate": 0.2}, "batch_size": 32, "epochs": 200}
+    whole = experiment(dense(64, "he_normal"), act("relu"), dense(10), **fast, **training)
+    path.write_bytes(to_json(whole))
+    return str(path)
+
+
+def test_early_stopping_ends_the_run_and_saves_the_best_weights(tmp_path, capsys):
+    out = tmp_path / "out"
+    file = stopping(tmp_path, early_stopping={"patience": 3})
+    assert cli.main(["run", file, "--epochs", "200", "--trace", "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    summary = json.loads((out / "run.json").read_text())
+    best, stopped = summary["best_step"], summary["stopped_step"]
+    assert summary["steps"] == stopped == best + 3 * 45
+    assert summary["weights_step"] == best
+    assert f"early stopping at step {stopped}" in summary["stopped"]
+    assert f"early stopping at step {stopped}" in said
+    assert f"the weights are those of step {best}" in said
+    with np.load(out / "record.npz") as record:
+        assert len(record["steps"]) == stopped
+        assert summary["loss"] == record["loss"][best - 1]
+        losses = record["validation_loss"]
+        assert summary["validation_loss"] == losses[1:].min() == losses[record["validation_steps"] == best][0]
+        assert dict(zip(record["marks"].tolist(), record["mark_steps"].tolist(), strict=True)) == {
+            "best": best,
+            "stopped": stopped,
+        }
+        assert set(record["detail_steps"].tolist()) <= set(range(stopped))
+        assert stopped - 1 in record["detail_steps"]
+    with np.load(out / "trace.npz") as trace:
+        assert len(trace["batches"]) == stopped
+    straight = tmp_path / "straight"
+    assert cli.main(["run", stopping(tmp_path), "--steps", str(best), "--out", str(straight)]) == 0
+    with np.load(out / "weights.npz") as ours, np.load(straight / "weights.npz") as theirs:
+        assert ours.files == theirs.files
+        for name in ours.files:
+            np.testing.assert_array_equal(ours[name], theirs[name])
+
+
+def test_without_restoring_the_last_weights_are_saved(tmp_path):
+    out = tmp_path / "out"
+    file = stopping(tmp_path, early_stopping={"patience": 2, "restore_best": False})
+    assert cli.main(["run", file, "--out", str(out)]) == 0
+    summary = json.loads((out / "run.json").read_text())
+    assert summary["weights_step"] == summary["stopped_step"] == summary["steps"]
+    assert summary["best_step"] < summary["steps"]
+
+
+def test_the_best_weights_are_taken_of_a_run_that_broke_down(tmp_path, capsys):
+    out = tmp_path / "out"
+    schedule = {"kind": "range_test", "start": 1e-3, "end": 1e6, "steps": 200}
+    file = stopping(tmp_path, early_stopping={"patience": 50}, schedule=schedule)
+    assert cli.main(["run", file, "--out", str(out)]) == 0
+    summary = json.loads((out / "run.json").read_text())
+    assert "not finite" in summary["stopped"]
+    assert "not finite" in capsys.readouterr().err
+    assert summary["weights_step"] == summary["best_step"] < summary["steps"]
+    with np.load(out / "weights.npz") as weights:
+        assert all(np.isfinite(weights[name]).all() for name in weights.files)
+
+
+def test_averages_and_networks_of_an_ensemble_are_saved_and_told(tmp_path, capsys):
+    out = tmp_path / "out"
+    words = ["--epochs", "2", "--set", "data.test=0.1", "--out", str(out)]
+    file = stopping(tmp_path)
+    assert cli.main(["run", file, "--set", 'training.averaging={"kind": "ema"}', *words]) == 0
+    summary = json.loads((out / "run.json").read_text())
+    assert summary["averaging"] == "ema"
+    for name in ("validation_loss", "validation_accuracy", "test_loss", "test_accuracy"):
+        assert summary[name] is not None
+        assert summary[f"plain_{name}"] is not None
+    assert summary["validation_loss"] != summary["plain_validation_loss"]
+    assert "averaged: validation loss" in capsys.readouterr().out
+    with np.load(out / "averaged_weights.npz") as averaged, np.load(out / "weights.npz") as weights:
+        assert averaged.files == weights.files
+        assert not np.array_equal(averaged["0.weight"], weights["0.weight"])
+    ensemble = ["run", file, "--set", 'training.averaging={"kind": "ensemble", "size": 3}', *words]
+    assert cli.main(ensemble) == 0
+    assert {p.name for p in out.glob("*weights*")} == {"weights.npz", "weights-2.npz", "weights-3.npz"}
+    assert cli.main(["run", file, *words]) == 0
+    assert {p.name for p in out.glob("*weights*")} == {"weights.npz"}
+    assert "averaging" not in json.loads((out / "run.json").read_text())
+
+
+def test_a_figure_of_a_training_that_stops_early_is_drawn(tmp_path):
+    out = tmp_path / "out"
+    file = stopping(tmp_path, early_stopping={"patience": 1})
+    assert cli.main(["figure", file, "learning-curves", "--format", "csv", "--out", str(out)]) == 0
+    assert (out / "learning-curves.csv").is_file()
+
+
 def test_figures_of_a_file_and_of_a_folder(file, tmp_path):
     assert (
         cli.main(
@@ -170,6 +263,60 @@ def test_check_shows_shapes_theory_and_the_gradient_check(file, capsys):
     out = capsys.readouterr().out
     assert "780" in out  # 64 * 12 + 12
     assert "passed" in out
+
+
+def test_check_shows_nested_layers_what_was_drawn_and_where_theory_is_silent(tmp_path, capsys):
+    inner = [{"kind": "conv2d", "filters": 3, "padding": "same"}, {"kind": "batch_norm"}, act("tanh")]
+    plain = {
+        "format": "layerscope-experiment",
+        "version": 1,
+        "network": [
+            {"kind": "weight_norm", "layer": {"kind": "conv2d", "filters": 3, "init": {"kind": "lsuv"}}},
+            {"kind": "residual", "body": [{"kind": "inception", "branches": [inner]}]},
+            {"kind": "dropout", "rate": 0.2},
+            {"kind": "max_pool"},
+            {"kind": "residual", "body": [act("tanh")]},
+            dense(8, "constant"),
+            dense(10),
+        ],
+    }
+    path = tmp_path / "nested.json"
+    path.write_text(json.dumps(plain))
+    assert cli.main(["check", str(path)]) == 0
+    out = capsys.readouterr().out
+    lines = [line.split() for line in out.splitlines() if line.startswith("  ")]
+    rows = {words[0]: words for words in lines if words and words[0][0].isdigit()}
+    assert list(rows) == [
+        "0", "1", "1.body.0", "1.body.0.branches.0.0", "1.body.0.branches.0.1", "1.body.0.branches.0.2",
+        "2", "3", "4", "4.body.0", "5", "6",
+    ]  # fmt: skip
+    assert "      1.body.0.branches.0.0 " in out  # indented by how deep it stands
+    assert rows["1.body.0.branches.0.0"][-6:-4] == ["6×6×3", "84"]
+    # the weights as they are drawn: std sqrt(2 / (n + m)), n Var = 2 n / (n + m)
+    assert float(rows["6"][-4]) == pytest.approx(np.sqrt(2 / 18), rel=0.25)
+    assert float(rows["6"][-3]) == pytest.approx(2 * 8 / 18, rel=0.5)
+    assert rows["5"][-4:-2] == ["0", "0"]
+    assert rows["2"][-4:-2] == ["–", "–"]
+    assert float(rows["0"][-2]) == pytest.approx(1.0, abs=0.01)  # LSUV
+    for path in ("3", "4", "4.body.0", "5", "6"):  # from the pooling on
+        assert rows[path][-2] == "–"
+    assert "passed" in out
+
+
+def test_check_of_values_to_predict(tmp_path, capsys):
+    plain = {
+        "format": "layerscope-experiment",
+        "version": 1,
+        "data": {"kind": "regression"},
+        "network": [dense(6), act("tanh"), dense(1)],
+        "loss": {"kind": "huber"},
+    }
+    path = tmp_path / "values.json"
+    path.write_text(json.dumps(plain))
+    assert cli.main(["check", str(path)]) == 0
+    assert "1 value to predict" in capsys.readouterr().out
+    assert cli.main(["check", str(path), "--set", "loss=softmax_cross_entropy"]) == 2
+    assert "choose Mean squared error or Huber" in capsys.readouterr().err
 
 
 def test_check_passes_where_gradients_have_vanished(tmp_path, capsys):

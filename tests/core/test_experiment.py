@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -149,13 +150,22 @@ def values(field: Field, depth: int) -> st.SearchStrategy[Any]:
         some = documents(field.holds, depth)
     elif field.sort == "family":
         some = kinds(field.holds, depth)
+    elif depth <= 0:
+        some = st.just(shortest_list(field))
     elif field.sort == "families":
-        some = st.lists(kinds(field.holds, depth - 1), max_size=4) if depth > 0 else st.just([])
+        some = st.lists(kinds(field.holds, depth - 1), min_size=field.shortest or 0, max_size=4)
     else:
-        some = st.lists(st.lists(kinds(field.holds, depth - 1), max_size=2), max_size=2) if depth > 0 else st.just([])
+        some = st.lists(st.lists(kinds(field.holds, depth - 1), max_size=2), min_size=field.shortest or 0, max_size=2)
     return st.none() | some if field.optional else some
 
 
+def shortest_list(field: Field) -> list[Any]:
+    """The list with the fewest items; those of a list of lists are empty lists."""
+    return [[] for _ in range(field.shortest or 0)] if field.sort == "lists" else []
+
+
+# Layers hold layers: made once for every depth, so that the strategies do not grow with every kind to its power.
+@cache
 def kinds(family: type[Kind], depth: int) -> st.SearchStrategy[Any]:
     found = [kind for _, kind in family.registry.items() if depth > 0 or not nests(kind)]
     return st.one_of([documents(kind, depth) for kind in found]) if found else st.nothing()
@@ -166,6 +176,7 @@ def nests(kind: type[Described]) -> bool:
     return any(field.sort == "family" and issubclass(kind, field.holds) for field in describe(kind))
 
 
+@cache
 def documents(struct: type[Described], depth: int) -> st.SearchStrategy[dict[str, Any]]:
     fixed = {"kind": st.just(struct.kind_name())} if issubclass(struct, Kind) else {}
     required = {field.name: values(field, depth - 1) for field in describe(struct) if field.required}
@@ -405,7 +416,7 @@ def smallest(struct: type[Described]) -> dict[str, Any]:
         elif field.required and field.sort == "text":
             found[field.name] = "x" * (field.shortest or 1)
         elif field.required and field.sort in ("families", "lists"):
-            found[field.name] = []
+            found[field.name] = shortest_list(field)
         elif field.required and field.sort == "family":
             found[field.name] = next(smallest(kind) for kind in field.holds.registry if not nests(kind))
         elif field.required:

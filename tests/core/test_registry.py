@@ -6,8 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from layerscope.core.averaging import Averaging
+from layerscope.core.data.base import DataSet
 from layerscope.core.errors import InputError
+from layerscope.core.fields import Kind
+from layerscope.core.gradient_steps.base import Clipping, Optimizer, Regularizer
+from layerscope.core.initializers import Initializer
+from layerscope.core.layers.base import Layer
+from layerscope.core.losses import Loss
 from layerscope.core.registry import Registry
+from layerscope.core.schedules.base import Schedule
 
 
 def fruits() -> Registry[str]:
@@ -111,3 +119,42 @@ def test_a_broken_file_is_heard_of_every_time(folder: Path) -> None:
     for _ in range(3):
         with pytest.raises(RuntimeError, match="torn page"):
             shelf.names()
+
+
+# --- every kind of every family
+
+
+def every_kind() -> list[tuple[str, type[Kind]]]:
+    """(family/kind, class) of all that can be chosen in an experiment."""
+    families = (Layer, Initializer, Loss, Optimizer, Clipping, Regularizer, Schedule, Averaging, DataSet)
+    return [(f"{family.registry.family}/{name}", kind) for family in families for name, kind in family.registry.items()]
+
+
+# Data sets are not formulas: where they are from is said in their help.
+FORMULAS = [(name, kind) for name, kind in every_kind() if not issubclass(kind, DataSet)]
+
+
+@pytest.mark.parametrize(("name", "kind"), every_kind(), ids=[name for name, _ in every_kind()])
+def test_every_kind_has_a_name_and_explains_itself(name: str, kind: type[Kind]) -> None:
+    assert kind.label, name
+    text = kind.__doc__ or ""
+    first = " ".join(text.split("\n\n")[0].split())
+    # the first paragraph is shown to a student
+    assert len(first) > 25, name
+    assert first.endswith((".", ":", ")")), name
+    family = next(base for base in kind.__mro__ if base.__dict__.get("registry") is not None)
+    assert text != family.__doc__, name
+
+
+@pytest.mark.parametrize(("name", "kind"), FORMULAS, ids=[name for name, _ in FORMULAS])
+def test_every_kind_says_its_formula_and_where_it_is_from(name: str, kind: type[Kind]) -> None:
+    assert kind.formula, name
+    assert "\n" not in kind.formula
+    assert len(kind.formula) < 120
+    assert len(kind.source) > 3, name
+
+
+def test_kinds_of_a_family_can_be_told_apart_by_their_labels() -> None:
+    for family in (Layer, Initializer, Loss, Optimizer, Clipping, Regularizer, Schedule, Averaging, DataSet):
+        labels = [kind.label for kind in family.registry]
+        assert len(set(labels)) == len(labels), family.registry.family

@@ -1,52 +1,16 @@
 """A hundred steps of every optimizer, clipping, regularizer, schedule and average end where PyTorch and Keras end."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
-from experiments import act, dense, table_data
+from experiments import act, dense
+from step_oracle import CASES, ORACLE, distance, run_for, trained
 
 from layerscope.core.evaluation import averaged_parameters
-from layerscope.core.experiment import Experiment, build
+from layerscope.core.fields import build
 from layerscope.core.gradient_steps.adagrad import Adagrad
 from layerscope.core.gradient_steps.base import Clipping, Optimizer, Regularizer
-from layerscope.core.run import Run
 from layerscope.core.schedules.base import Clock, Schedule
 from layerscope.core.stopping import Watch
-
-FILE = Path(__file__).parents[2] / "oracles" / "torch_steps.npz"
-STEPS = 100
-with np.load(FILE) as _file:
-    ORACLE = dict(_file)
-CASES = json.loads(str(ORACLE["cases"]))
-NETWORK = [dense(7), act("tanh"), dense(6), act("tanh"), dense(3)]
-
-
-def run_for(training, network=NETWORK, epochs=34) -> Run:
-    common = {"batch_size": 4, "precision": "float64", "shuffle": False, "epochs": epochs}
-    experiment = build(Experiment, {"network": network, "training": {**common, **training}})
-    return Run(experiment, table_data(ORACLE["x"], ORACLE["y"], 3))
-
-
-def trained(training) -> Run:
-    run = run_for(training)
-    for index, tensor in enumerate(run.program.tensors):
-        run.parameter(tensor)[...] = ORACLE[f"start.{index}"]
-    run.advance(STEPS)
-    return run
-
-
-def distance(run: Run, name: str) -> float:
-    """The largest relative error of losses, learning rates and final weights against the oracle."""
-    view = run.record.view()
-    ours = np.concatenate([run.parameter(t).ravel() for t in run.program.tensors])
-    pairs = (
-        (view.values("loss"), ORACLE[f"{name}.loss"]),
-        (view.values("learning_rate"), ORACLE[f"{name}.rate"]),
-        (ours, ORACLE[f"{name}.weights"]),
-    )
-    return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in pairs)
 
 
 @pytest.mark.parametrize("name", CASES)
