@@ -39,6 +39,10 @@ class Activation:
     parameter           the field of the activation layer that the function uses ("slope", "alpha"), or ""
     saturation          outputs at or beyond these count as saturated; infinite where there is no bound
     kinks               where the slope jumps: the gradient check stays away, the quadrature splits
+    pytorch, keras      what an exported program writes: expressions of {x} and the parameter {p}
+    numpy               the same and its slope, in x and the parameter's name; the slope in parentheses where it is a
+                        sum, the function itself empty where a helper is it
+    numpy_helpers       functions that those call
     """
 
     label: str
@@ -46,12 +50,30 @@ class Activation:
     backward: Callable[..., None]
     value: Callable[[Array, float], Array]
     slope: Callable[[Array, float], Array]
+    pytorch: str
+    keras: str
+    numpy: tuple[str, str]
+    numpy_helpers: tuple[str, ...] = ()
     parameter: str = ""
     saturation: tuple[float, float] = (-INFINITY, INFINITY)
     kinks: tuple[float, ...] = field(default=())
 
 
 ACTIVATIONS: Registry[Activation] = Registry(N_("activation function"))
+
+
+# what exported programs in NumPy call
+SIGMOID = '''
+def sigmoid(x):
+    """1 / (1 + e^-x), written so that it cannot overflow"""
+    return np.exp(-np.logaddexp(0, -x))
+'''
+NORMAL_CDF = '''
+@np.vectorize
+def normal_cdf(x):
+    """Share of a standard normal distribution below x"""
+    return 0.5 * math.erfc(-x / math.sqrt(2))
+'''
 
 
 def _add(name: str, **parts: Any) -> None:
@@ -117,6 +139,9 @@ _add(
     backward=identity_backward,
     value=lambda x, p: x,
     slope=lambda x, p: np.ones_like(x),
+    pytorch="{x}",
+    keras="{x}",
+    numpy=("x", "1.0"),
 )
 
 # --- sigmoid
@@ -145,6 +170,10 @@ _add(
     value=lambda x, p: _sigmoid(x),
     slope=lambda x, p: _sigmoid(x) * _sigmoid(-x),
     saturation=(0.015, 0.985),  # sigmoid(x) = (1 + tanh(x/2)) / 2: the same inputs/2 as tanh's 0.97
+    pytorch="torch.sigmoid({x})",
+    keras="ops.sigmoid({x})",
+    numpy=("", "(sigmoid(x) * sigmoid(-x))"),
+    numpy_helpers=(SIGMOID,),
 )
 
 # --- tanh
@@ -173,6 +202,9 @@ _add(
     value=lambda x, p: np.tanh(x),
     slope=lambda x, p: 1.0 - np.tanh(x) ** 2,
     saturation=(-0.97, 0.97),  # the threshold of Karpathy's "makemore" lecture 3: slope below 0.06
+    pytorch="torch.tanh({x})",
+    keras="ops.tanh({x})",
+    numpy=("np.tanh(x)", "(1 - np.tanh(x) ** 2)"),
 )
 
 # --- relu
@@ -202,6 +234,9 @@ _add(
     value=lambda x, p: np.where(x <= 0, 0.0, x),
     slope=lambda x, p: np.where(x <= 0, 0.0, 1.0),
     kinks=(0.0,),
+    pytorch="torch.relu({x})",
+    keras="ops.relu({x})",
+    numpy=("np.maximum(x, 0)", "(x > 0)"),
 )
 
 # --- leaky relu
@@ -232,6 +267,9 @@ _add(
     slope=lambda x, p: np.where(x <= 0, p, 1.0),
     parameter="slope",
     kinks=(0.0,),
+    pytorch="F.leaky_relu({x}, {p})",
+    keras="ops.leaky_relu({x}, {p})",
+    numpy=("np.where(x > 0, x, slope * x)", "np.where(x > 0, 1, slope)"),
 )
 
 # --- elu
@@ -264,6 +302,12 @@ _add(
     slope=lambda x, p: np.where(x > 0, 1.0, p * np.exp(np.minimum(x, 0.0))),
     parameter="alpha",
     kinks=(0.0,),
+    pytorch="F.elu({x}, {p})",
+    keras="ops.elu({x}, {p})",
+    numpy=(
+        "np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))",
+        "np.where(x > 0, 1, alpha * np.exp(np.minimum(x, 0)))",
+    ),
 )
 
 # --- selu
@@ -295,6 +339,12 @@ _add(
     value=lambda x, p: LAMBDA * np.where(x > 0, x, ALPHA * np.expm1(np.minimum(x, 0.0))),
     slope=lambda x, p: LAMBDA * np.where(x > 0, 1.0, ALPHA * np.exp(np.minimum(x, 0.0))),
     kinks=(0.0,),
+    pytorch="F.selu({x})",
+    keras="ops.selu({x})",
+    numpy=(
+        "1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0)))",
+        "1.0507009873554805 * np.where(x > 0, 1, 1.6732632423543772 * np.exp(np.minimum(x, 0)))",
+    ),
 )
 
 # --- gelu
@@ -324,6 +374,10 @@ _add(
     backward=gelu_backward,
     value=lambda x, p: x * _normal_cdf(x),
     slope=lambda x, p: _normal_cdf(x) + x * _density(x),
+    pytorch="F.gelu({x})",
+    keras="ops.gelu({x}, approximate=False)",
+    numpy=("x * normal_cdf(x)", "(normal_cdf(x) + x * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi))"),
+    numpy_helpers=(NORMAL_CDF,),
 )
 
 # --- silu
@@ -352,6 +406,10 @@ _add(
     backward=silu_backward,
     value=lambda x, p: x * _sigmoid(x),
     slope=lambda x, p: _sigmoid(x) * (1.0 + x * _sigmoid(-x)),
+    pytorch="F.silu({x})",
+    keras="ops.silu({x})",
+    numpy=("x * sigmoid(x)", "(sigmoid(x) * (1 + x * sigmoid(-x)))"),
+    numpy_helpers=(SIGMOID,),
 )
 
 # --- softplus
@@ -378,6 +436,10 @@ _add(
     backward=softplus_backward,
     value=lambda x, p: np.logaddexp(0.0, x),
     slope=lambda x, p: _sigmoid(x),
+    pytorch="F.softplus({x})",
+    keras="ops.softplus({x})",
+    numpy=("np.logaddexp(0, x)  # log(1 + e^x)", "sigmoid(x)"),
+    numpy_helpers=(SIGMOID,),
 )
 
 # --- softsign
@@ -408,6 +470,9 @@ _add(
     value=lambda x, p: x / (1.0 + np.abs(x)),
     slope=lambda x, p: 1.0 / (1.0 + np.abs(x)) ** 2,
     saturation=(-0.97, 0.97),
+    pytorch="F.softsign({x})",
+    keras="ops.softsign({x})",
+    numpy=("x / (1 + np.abs(x))", "1 / (1 + np.abs(x)) ** 2"),
 )
 
 # --- hard tanh
@@ -439,4 +504,7 @@ _add(
     slope=lambda x, p: np.where(np.abs(x) >= 1.0, 0.0, 1.0),
     saturation=(-1.0, 1.0),
     kinks=(-1.0, 1.0),
+    pytorch="F.hardtanh({x})",
+    keras="ops.hard_tanh({x})",
+    numpy=("np.clip(x, -1, 1)", "(np.abs(x) < 1)"),
 )

@@ -18,6 +18,7 @@ from .text import N_
 
 if TYPE_CHECKING:
     from .engine.program import Builder, Tensor
+    from .interop.script import Script
 
 
 class Averaging(Kind, frozen=True, kw_only=True):
@@ -44,6 +45,11 @@ class Averaging(Kind, frozen=True, kw_only=True):
     def emit(self, build: Builder, tensor: Tensor) -> None:
         """Write what is done with one parameter array after its update."""
 
+    def to_code(self, code: Script) -> None:
+        """Write into an exported program how `average` follows the parameters `p`; nothing where weights are not
+        averaged.
+        """
+
 
 @Averaging.registry.add("ema")
 class Ema(Averaging, frozen=True, kw_only=True, tag="ema"):
@@ -65,6 +71,14 @@ class Ema(Averaging, frozen=True, kw_only=True, tag="ema"):
         average, count = build.slot("average", tensor), tensor.parameter.count
         decay = build.live("training.averaging.decay", self.decay)
         build.update(follow, tensor.master, average, count, build.scalar("averaged"), decay)
+
+    def to_code(self, code: Script) -> None:
+        code.average(f"""
+            # exponential moving average of the weights
+            kept = {code.number(self.decay)} if step > 0 else 0.0
+            for name in average:
+                average[name] = kept * average[name] + (1 - kept) * p[name]
+        """)
 
 
 @Averaging.registry.add("swa")
@@ -95,6 +109,17 @@ class Swa(Averaging, frozen=True, kw_only=True, tag="swa"):
     def emit(self, build: Builder, tensor: Tensor) -> None:
         average, count = build.slot("average", tensor), tensor.parameter.count
         build.update(take_into_mean, tensor.master, average, count, build.scalar("averaged"), self.start, self.every)
+
+    def to_code(self, code: Script) -> None:
+        start, every = self.start, self.every
+        code.average(f"""
+            # stochastic weight averaging: the mean of the weights at the ends of epochs, from epoch {start} on
+            epoch, left = divmod(step + 1, STEPS_PER_EPOCH)
+            if left == 0 and (epoch <= {start} or (epoch - {start}) % {every} == 0):
+                count = max(1, (epoch - {start}) // {every} + 1)
+                for name in average:
+                    average[name] = average[name] + (p[name] - average[name]) / count
+        """)
 
 
 @Averaging.registry.add("ensemble")

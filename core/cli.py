@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .network import Card
     from .run import Run
 
-COMMANDS = ("run", "figure", "check", "schema", "lesson")
+COMMANDS = ("run", "figure", "check", "schema", "lesson", "code")
 WRONG_INPUT = 2
 WIDE = 140  # characters of a table that is not shown on a terminal
 CHUNK = 64  # steps between two movements of the progress bar
@@ -122,6 +122,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_look(lesson, "pdf,png")
     lesson.add_argument("--out", metavar="DIR", help=_("folder for the figures"))
     lesson.set_defaults(command=_lesson)
+
+    code = commands.add_parser("code", help=_("write the experiment as a program in PyTorch, Keras or NumPy"))
+    code.add_argument("file", metavar="FILE", help=_("experiment file (.json)"))
+    code.add_argument("--framework", metavar="NAME", required=True, help=_("pytorch, keras or numpy"))
+    code.add_argument("--steps", type=_count, metavar="N", default=50, help=_("how many minibatches; 50 if left out"))
+    _add_settings(code)
+    code.add_argument(
+        "--out", metavar="FILE", required=True, help=_("the program; what it reads is written beside it (.trace.npz)")
+    )
+    code.set_defaults(command=_code)
     return parser
 
 
@@ -583,3 +593,20 @@ def _teach(lesson: Any, formats: Sequence[str], folder: Path, options: argparse.
         )
     console.print(table)
     return sum(not verdict.holds for verdict in verdicts)
+
+
+def _code(options: argparse.Namespace) -> int:
+    from .interop.export import FRAMEWORKS, check_exportable, export, trace_path
+
+    FRAMEWORKS.get(options.framework, "--framework")
+    out = Path(options.out)
+    trace_path(out)
+    try:
+        check_exportable(_experiment(options.file, options))
+        run = _started(options.file, options)
+        program = export(run, options.framework, options.steps)
+    except InputError as error:
+        raise error if error.place.startswith("--") else error.within(options.file) from None
+    for path in program.save(out):
+        print(path)
+    return 0

@@ -56,7 +56,12 @@ class Training(Described, frozen=True, kw_only=True, forbid_unknown_fields=True)
     epochs: Annotated[
         int,
         about(
-            N_("epochs"), N_("How often training goes through all samples."), minimum=1, maximum=1_000_000, scale="log"
+            N_("epochs"),
+            N_("How often training goes through all samples."),
+            minimum=1,
+            maximum=1_000_000,
+            scale="log",
+            restarts=False,
         ),
     ] = 20
     precision: Annotated[
@@ -245,7 +250,18 @@ def _refuse_repeated_keys(text: bytes) -> None:
 
 def to_json(experiment: Experiment) -> bytes:
     """The file's bytes: complete, readable, the same for equal experiments."""
-    return msgspec.json.format(msgspec.json.encode(experiment), indent=2) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(_written(experiment)), indent=2) + b"\n"
+
+
+def _written(experiment: Experiment) -> Any:
+    """Plain values as files hold them: of being muted, only muted layers speak."""
+
+    def look(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: look(v) for k, v in value.items() if not (k == "muted" and v is False)}
+        return [look(v) for v in value] if isinstance(value, list | tuple) else value
+
+    return look(msgspec.to_builtins(experiment))
 
 
 def load(path: str | Path) -> Experiment:
@@ -264,7 +280,7 @@ def load(path: str | Path) -> Experiment:
 
 def identity(experiment: Experiment) -> str:
     """A hash of everything that decides the run (the name does not), 12 hexadecimal digits."""
-    plain = msgspec.to_builtins(experiment)
+    plain = _written(experiment)
     plain.pop("name")
     return hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest()[:12]
 
@@ -309,6 +325,33 @@ def with_value(experiment: Experiment, path: str, value: Any) -> Experiment:
         value = _changed_kind(family, old, value, join(place, last))
     here[last if isinstance(here, dict) else int(last)] = value
     return build(Experiment, plain)
+
+
+def with_data_paths(experiment: Experiment, old: Path | None, new: Path) -> Experiment:
+    """The experiment with the paths of its data files as they are to be written in a file in folder `new`.
+
+    old   folder that relative paths start at now, None: the working folder
+
+    A file in the new folder or below gets a relative path, so that both can be handed on together.
+    """
+    changed = {}
+    for field in describe(type(experiment.data)):
+        path = getattr(experiment.data, field.name)
+        if not field.files or not path.strip():
+            continue
+        try:
+            whole = (Path(old or ".") / Path(path).expanduser()).resolve()
+            inside = whole.is_relative_to(new.resolve())
+        except (OSError, ValueError, RuntimeError):
+            continue  # a path that cannot be followed is written as it is, and refused where it is used
+        written = whole.relative_to(new.resolve()).as_posix() if inside else str(whole)
+        # What a person has written as relative to the same place stays, "../data/x.csv" too.
+        same = old is not None and old.resolve() == new.resolve() and not Path(path).is_absolute()
+        if not same and written != path:
+            changed[field.name] = written
+    if not changed:
+        return experiment
+    return msgspec.structs.replace(experiment, data=msgspec.structs.replace(experiment.data, **changed))
 
 
 def _mutable(value: Any) -> Any:

@@ -40,6 +40,7 @@ def about(
     shown_when: tuple[str, tuple[str, ...]] | None = None,
     scale: Literal["linear", "log"] = "linear",
     live: bool = False,
+    restarts: bool = True,
     length: tuple[int, int] | None = None,
     files: tuple[str, ...] = (),
 ) -> msgspec.Meta:
@@ -51,10 +52,19 @@ def about(
     shown_when        (other field, its values): a form shows this field only then
     scale             how a slider should move
     live              may change while training without starting over
+    restarts          False for what decides no computation, such as when training ends
     length            least and greatest number of items or characters
     files             the text is the path of a file, usually of such a name ("*.csv"): a form helps to choose one
     """
-    extra = {"unit": unit, "choices": choices, "shown_when": shown_when, "scale": scale, "live": live, "files": files}
+    extra = {
+        "unit": unit,
+        "choices": choices,
+        "shown_when": shown_when,
+        "scale": scale,
+        "live": live,
+        "files": files,
+        "restarts": restarts,
+    }
     # msgspec's types allow only some combinations of limits
     limits: dict[str, Any] = {
         "ge": minimum,
@@ -127,6 +137,7 @@ class Field(msgspec.Struct, frozen=True):
     shown_when: Any = None
     scale: str = "linear"
     live: bool = False
+    restarts: bool = True
     files: tuple[str, ...] = ()
 
     def choice_names(self) -> list[str]:
@@ -225,6 +236,7 @@ def _describe(struct: type[Any]) -> tuple[Field, ...]:
                 shown_when=extra.get("shown_when"),
                 scale=extra.get("scale", "linear"),
                 live=extra.get("live", False),
+                restarts=extra.get("restarts", True),
                 files=extra.get("files", ()),
             )
         )

@@ -43,6 +43,10 @@ def _changes(old: Any, new: Any, path: list[str], first: Experiment, other: Expe
             for sentence in _changes(a, b, [*path, str(index)], first, other)
         ]
     if isinstance(old, Mapping) and isinstance(new, Mapping) and old.get("kind") == new.get("kind"):
+        if old.get("muted") != new.get("muted"):
+            words = _("{layer} off") if new["muted"] else _("{layer} on")
+            sentence = words.format(layer=_words(new, path, other))
+            return [sentence, *_changes({**old, "muted": new["muted"]}, new, path, first, other)]
         return [sentence for key in new for sentence in _changes(old.get(key), new[key], [*path, key], first, other)]
     return [f"{_words(old, path, first)} → {_words(new, path, other)}"]
 
@@ -51,18 +55,43 @@ def _words(value: Any, path: list[str], experiment: Experiment) -> str:
     """A value as a person says it: the label of a kind, or the field's label with the number."""
     if isinstance(value, Mapping) and "kind" in value:
         family = family_at(experiment, path)
-        kind: Any = family.registry.get(value["kind"]) if family is not None else None
-        if kind is not None:
-            function = str(value.get("function", ""))
-            return _(ACTIVATIONS[function].label if function in ACTIVATIONS else kind.label)
-        return str(value["kind"])
+        return _kind_words(family, value)
     if path[-1] == "function":
         return _(ACTIVATIONS[value].label)
     label = _label(path, experiment)
+    if value is None:
+        return _("no {setting}").format(setting=label)
+    if isinstance(value, Mapping):
+        return label
+    if isinstance(value, list | tuple):
+        holds = _holds(path, experiment)
+        names = [_kind_words(holds, item) for item in value if isinstance(item, Mapping)]
+        return " + ".join(names) if names else _("no {setting}").format(setting=label)
     shown = f"{value:g}" if isinstance(value, float) else str(value)
     if isinstance(value, bool):
         shown = _("yes") if value else _("no")
     return f"{label} {shown}"
+
+
+def _kind_words(family: type[Kind] | None, value: Mapping[str, Any]) -> str:
+    kind: Any = family.registry.get(value["kind"]) if family is not None else None
+    if kind is None:
+        return str(value["kind"])
+    function = str(value.get("function", ""))
+    return _(ACTIVATIONS[function].label if function in ACTIVATIONS else kind.label)
+
+
+def _holds(path: list[str], experiment: Experiment) -> type[Kind] | None:
+    """The family of the items of a list of kinds."""
+    here: Any = experiment
+    found: Any = None
+    for step in path:
+        if isinstance(here, tuple):
+            here = here[int(step)]
+            continue
+        found = next((field.holds for field in describe(type(here)) if field.name == step), None)
+        here = getattr(here, step)
+    return found if isinstance(found, type) and issubclass(found, Kind) else None
 
 
 def _label(path: list[str], experiment: Experiment) -> str:

@@ -11,7 +11,7 @@ from .data.base import Outline
 from .engine.precision import FORMATS
 from .errors import InputError
 from .experiment import Experiment
-from .layers.base import Layer, Parameter, Shape
+from .layers.base import Layer, Parameter, Shape, working
 from .text import _
 
 
@@ -41,6 +41,7 @@ class Plan(msgspec.Struct, frozen=True):
     """A network laid out: a card for every layer, and whether it can be trained.
 
     The cards are in data order: the layers inside of a block stand before the block, whose output comes after theirs.
+    A muted layer has no card.
 
     outline    of the data
     problems   (place in the experiment, sentence) for everything that must be mended first
@@ -77,15 +78,20 @@ LARGEST_MEMORY = 4 * 1024**3  # bytes of values, gradients and parameters that o
 LARGEST_NETWORK = 50_000_000  # parameters; beyond that a laptop's memory is the lesson
 
 
-def plan(experiment: Experiment, outline: Outline | None = None, folder: Path | None = None) -> Plan:
+def plan(
+    experiment: Experiment, outline: Outline | None = None, folder: Path | None = None, *, waiting: str = ""
+) -> Plan:
     """Shapes, parameters and problems of an experiment's network. Never raises for a network that cannot be.
 
     outline   of the data, when it is loaded already
     folder    where relative paths of data files start: the folder of the experiment file
+    waiting   why the outline is not known yet; it is then not asked for
     """
     problems: list[tuple[str, str]] = []
     shape: Shape | None = None
     try:
+        if waiting:
+            raise InputError(waiting)
         outline = outline if outline is not None else experiment.data.outline(folder)
         shape = outline.shape
         if experiment.data.validation + experiment.data.test > 0.95:
@@ -95,10 +101,13 @@ def plan(experiment: Experiment, outline: Outline | None = None, folder: Path | 
         problems.append(("data." + error.place if error.place else "data", problem))
     given_shape = shape or ()
     cards: list[Card] = []
-    for index, layer in enumerate(experiment.network):
+    for index, layer in working(experiment.network):
         shape = _lay_out(str(index), layer, shape, cards, problems)
     if not cards:
-        problems.append(("network", _("the network has no layers yet; add a dense layer with + to begin")))
+        sentence = _("the network has no layers yet; add a dense layer with + to begin")
+        if experiment.network:
+            sentence = _("all layers are muted, so there is nothing to train; switch a dense layer on again")
+        problems.append(("network", sentence))
     elif shape is not None and outline is not None:
         try:
             experiment.loss.check(shape, outline)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import record
+from .engine import random
 from .errors import InputError
 from .evaluation import averaged_parameters, named_parameters
 from .experiment import Experiment, identity, load, to_json
@@ -62,7 +64,7 @@ def save(run: Run, folder: Path, seconds: float, stopped: str, trace: Trace | No
         other.seek(run.step)
         write_whole(folder / f"weights-{number}.npz", record.npz(other.parameters()))
     if trace is not None:
-        write_whole(folder / "trace.npz", record.npz(_trace(run, trace)))
+        write_whole(folder / "trace.npz", record.npz(trace_arrays(run, run.record.end - run.first_step, trace)))
     else:
         (folder / "trace.npz").unlink(missing_ok=True)  # of an earlier run, which it would be taken for this one's
     write_whole(
@@ -129,24 +131,49 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def _trace(run: Run, trace: Trace) -> dict[str, NDArray[Any]]:
-    """The arrays of `trace.npz`: training data, the rows of every minibatch, the initial parameters."""
-    steps = run.record.end - run.first_step
-    batches = np.empty((steps, run.program.batch_size), dtype=np.int64)
+def trace_arrays(
+    run: Run, steps: int, trace: Trace | None = None, *, validation: bool = False
+) -> dict[str, NDArray[Any]]:
+    """All that another program needs to repeat the first `steps` steps of a run number by number.
+
+    x_train, y_train, t_train     samples, classes (or values) and targets as the loss compares them
+    batches (steps, B)            rows of every minibatch, -1 where a last one is shorter
+    0.weight, 2.body.1.bias ...   initial parameters, from `trace` or drawn again
+    3.mask                        what a layer drew at random, see `Layer.trace`
+    x_validation, t_validation    with `validation`
+    """
+    if trace is None:
+        trace = Trace(Run(run.experiment, run.data, record=False, first_step=run.first_step).parameters())
+    rows = run.program.batch_size
+    batches = np.empty((steps, rows), dtype=np.int64)
     line = np.full((1, run.program.columns), np.nan)
     for index in range(steps):
         # the first row of the table chooses the minibatch, from nothing but the step's number
         run.machine.execute(line, run.first_step + index, 0, 1)
         batches[index] = run.batch()
     flat = run.machine.data
-    samples = len(run.data.x_train)
-    inputs = samples * run.program.inputs.width
-    return {
+    inputs = len(run.data.x_train) * run.program.inputs.width
+    found = {
         "x_train": flat[:inputs].reshape(run.data.x_train.shape),
         "y_train": run.data.y_train,
+        "t_train": flat[inputs:].reshape(len(run.data.x_train), -1),
         "batches": batches,
         **trace.initial,
     }
+    numbers = np.arange(run.first_step, run.first_step + steps)
+    for card in run.program.plan.cards:
+        if card.given is not None:
+            key = partial(_key, run.experiment.seed, card.path)
+            drawn = card.layer.trace(key, numbers, rows, card.given)
+            found |= {f"{card.path}.{name}": values for name, values in drawn.items()}
+    if validation:
+        found["x_validation"] = run.data.x_validation
+        found["t_validation"] = run.experiment.loss.encode(run.data.t_validation, run.program.outputs.shape)
+    return found
+
+
+def _key(seed: int, path: str, purpose: str) -> int:
+    return random.key(seed, purpose, path)
 
 
 def load_folder(folder: Path) -> tuple[Experiment, record.RecordView]:

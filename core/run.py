@@ -26,6 +26,7 @@ from .engine.program import Operation, Tensor, compile_program
 from .evaluation import Evaluation, Evaluator, averaged_parameters
 from .experiment import Experiment
 from .fields import Described, describe
+from .layers.base import Layer
 from .losses import accuracy_of
 from .record import PERCENTILES, Detail, Record, RecordView
 from .schedules.base import Clock
@@ -628,10 +629,12 @@ def next_validation(step: int, steps_per_epoch: int) -> int:
 
 
 def live_paths(experiment: Experiment) -> dict[str, float]:
-    """The settings that may change while training, with their values."""
+    """The settings that may change while training, with their values; a muted layer has none."""
     found: dict[str, float] = {}
 
     def look(value: Any, path: str) -> None:
+        if isinstance(value, Layer) and value.muted:
+            return
         if isinstance(value, tuple):
             for index, item in enumerate(value):
                 look(item, f"{path}.{index}")

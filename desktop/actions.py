@@ -37,6 +37,9 @@ class Declared:
 ACTIONS: tuple[Declared, ...] = (
     Declared("new", N_("&New"), N_("Start with an empty network on the handwritten digits"), ("Ctrl+N",)),
     Declared("open", N_("&Open…"), N_("Open an experiment file"), ("Ctrl+O",)),
+    Declared(
+        "import_data", N_("&Import data…"), N_("Train on data of your own: a table, images or arrays"), ("Ctrl+I",)
+    ),
     Declared("save", N_("&Save"), N_("Save the experiment of lane A"), ("Ctrl+S",)),
     Declared("save_as", N_("Save &as…"), N_("Save the experiment of lane A under another name"), ("Ctrl+Shift+S",)),
     Declared("save_lane", N_("Save &lane as…"), N_("Save the experiment of the selected lane in a file of its own")),

@@ -10,13 +10,16 @@ import msgspec
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QFileDialog, QWidget
 
+from layerscope.core.data.base import DataSet
 from layerscope.core.errors import InputError
-from layerscope.core.experiment import Experiment, from_json, load, to_json
+from layerscope.core.experiment import Experiment, from_json, load, to_json, with_data_paths
+from layerscope.core.fields import describe
 from layerscope.core.files import write_whole
 from layerscope.core.lessons import LESSONS
 from layerscope.core.lessons.base import Lesson
 from layerscope.core.text import _
 
+from .dialogs.importers import IMPORTERS, kind_for
 from .dialogs.unsaved import ask_about_unsaved
 from .places import session_file
 from .session import Session, empty_experiment
@@ -139,6 +142,45 @@ class Documents(QObject):
             return self.save()
         return answer == "discard"
 
+    # --- data
+
+    def choose_data(self) -> bool:
+        """Ask for a data file and use it in the selected lane."""
+        folder = str(self._session.folder or "")
+        patterns = sorted({p for kind in DataSet.registry for field in describe(kind) for p in field.files})
+        kinds = _("Data ({patterns});;All files (*)").format(patterns=" ".join(patterns))
+        path, _kind = QFileDialog.getOpenFileName(self._window, _("Import data"), folder, kinds)
+        return bool(path) and self.import_file(path)
+
+    def import_file(self, path: str) -> bool:
+        """Use a data file in the selected lane; one line says why where it is none that is known."""
+        data = kind_for(path)
+        if data is None:
+            self.said.emit(_("{name}: no kind of data reads files of this name").format(name=Path(path).name))
+            return False
+        own = self._session.lane.experiment.data
+        # how much is kept aside, and how it is scaled, stays as it was
+        shared = {field.name for field in describe(DataSet)}
+        kept = {name: getattr(own, name) for name in shared if hasattr(own, name)}
+        return self.import_data(msgspec.structs.replace(data, **kept))
+
+    def import_data(self, data: DataSet) -> bool:
+        """Look into the file where there is a dialog for it, and use what comes of it: one undo step."""
+        session = self._session
+        if (ask := IMPORTERS.get(type(data))) is not None:
+            dialog = ask(data, session.folder, self._window)
+            accepted = dialog.exec()
+            data = dialog.data
+            dialog.deleteLater()
+            if not accepted:
+                return False
+        experiment = msgspec.structs.replace(session.lane.experiment, data=data)
+        if session.folder is not None:
+            experiment = with_data_paths(experiment, session.folder, session.folder)
+        session.edit(experiment, _("use data of a file"))
+        session.select(card="data")
+        return True
+
     # --- saving
 
     def save(self) -> bool:
@@ -169,12 +211,14 @@ class Documents(QObject):
 
     def _write(self, path: str, experiment: Experiment, document: bool) -> bool:
         try:
+            folder = Path(path).resolve().parent
+            experiment = with_data_paths(experiment, self._session.folder, folder)
             write_whole(Path(path), to_json(experiment))
         except InputError as error:
             self.said.emit(str(error))
             return False
         if document:
-            self._session.saved_as(str(Path(path).resolve()))
+            self._session.saved_as(str(Path(path).resolve()), experiment)
             self._add_recent()
         return True
 

@@ -12,11 +12,12 @@ from functools import partial
 from typing import Any, Protocol
 
 import msgspec
-from PySide6.QtCore import QEvent, Qt, Signal
-from PySide6.QtGui import QWheelEvent
+from PySide6.QtCore import QEvent, QPointF, Qt, Signal
+from PySide6.QtGui import QContextMenuEvent, QPainter, QPaintEvent, QWheelEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
+    QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLineEdit,
@@ -31,28 +32,24 @@ from layerscope.core.errors import join
 from layerscope.core.fields import Described, Field, Kind, describe
 from layerscope.core.text import _
 
+from .alternatives import lane_menu
+from .explain import (
+    Explanation,
+    InfoButton,
+    explanation_of,
+    field_tip,
+    kind_label,
+    kind_tip,
+)
 from .fresh import changed_kind, fresh
 from .number_box import NumberBox
-from .roles import RoleLabel, follow_font
-
-NONE = ""  # the combo's name for "no kind"
+from .roles import RoleLabel, color, follow_font
+from .switch import Switch
 
 
 def capital(text: str) -> str:
     """A label at the beginning of a line."""
     return text[:1].upper() + text[1:]
-
-
-def kind_help(kind: Any) -> str:
-    """What a kind is, in the words of its author: its help, or the first paragraph of its description."""
-    if words := getattr(kind, "help", ""):
-        return _(words) if isinstance(words, str) else ""
-    described = kind.__doc__ if isinstance(kind, type) and issubclass(kind, Kind) else ""
-    return _(" ".join((described or "").strip().split("\n\n")[0].split()))
-
-
-def kind_label(kind: Any, name: str) -> str:
-    return _(getattr(kind, "label", "") or name.replace("_", " "))
 
 
 def is_shown(field: Field) -> bool:
@@ -61,9 +58,14 @@ def is_shown(field: Field) -> bool:
 
 
 class Editor(Protocol):
-    """What a form expects of an editor. `changed` carries path inside the field, plain value, key of the gesture."""
+    """What a form expects of an editor.
+
+    changed   path inside the field, plain value, key of the gesture
+    tried     the same two without a key: the value is wanted in a new lane beside this one
+    """
 
     changed: Any
+    tried: Any
 
     def show_value(self, value: Any) -> None: ...
 
@@ -112,17 +114,17 @@ def choice_of(field: Field) -> Choice:
     choice = Choice()
     for name in field.choice_names():
         entry = field.choices[name] if field.choices is not None else None
-        choice.offer(name, kind_label(entry, name), kind_help(entry) if entry is not None else "")
+        choice.offer(name, kind_label(entry, name), kind_tip(entry) if entry is not None else "")
     return choice
 
 
 def kind_choice(family: type[Kind], optional: bool = False) -> Choice:
-    """A choice among the kinds of a family."""
+    """A choice among the kinds of a family; optional: or none of them, under the name ""."""
     choice = Choice()
     if optional:
-        choice.offer(NONE, _("none"))
+        choice.offer("", _("none"))
     for name, kind in family.registry.items():
-        choice.offer(name, kind_label(kind, name), kind_help(kind))
+        choice.offer(name, kind_label(kind, name), kind_tip(kind))
     return choice
 
 
@@ -130,19 +132,28 @@ class FieldRow(QWidget):
     """The editor of one plain setting, its unit, and below it a sentence when what stands there cannot be used."""
 
     changed = Signal(str, object, str)
+    tried = Signal(str, object)
 
     def __init__(self, field: Field, parent: QWidget | None = None):
         super().__init__(parent)
         self.field = field
+        self._value: Any = None
         self.editor, self._put = self._make(field)
         self.editor.setObjectName(field.name)
         label = capital(_(field.label))
         self.editor.setAccessibleName(f"{label} ({_(field.unit)})" if field.unit else label)
-        self.editor.setAccessibleDescription(_(field.help))
-        self.editor.setToolTip(_(field.help))
+        self.editor.setAccessibleDescription(_(field.help) if field.help else "")
+        self.editor.setToolTip(field_tip(field))
         line = QHBoxLayout()
         line.setSpacing(6)
         line.addWidget(self.editor, 1)
+        self.browse: QToolButton | None = None
+        if field.files:
+            self.browse = text_button(_("Browse…"), _("Choose a file"))
+            self.browse.setProperty("kind", "quiet")
+            self.browse.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            self.browse.clicked.connect(self._browse)
+            line.addWidget(self.browse)
         if field.unit:
             unit = RoleLabel(_(field.unit), "muted", 0.9)
             unit.setWordWrap(False)
@@ -155,6 +166,26 @@ class FieldRow(QWidget):
         self.sentence.setObjectName("problem")
         self.sentence.hide()
         column.addWidget(self.sentence)
+
+    def _browse(self) -> None:
+        kinds = _("{label} ({patterns});;All files (*)").format(
+            label=capital(_(self.field.label)), patterns=" ".join(self.field.files)
+        )
+        path, _kind = QFileDialog.getOpenFileName(self.window(), _("Choose a file"), "", kinds)
+        if path:
+            self._plain(path)
+
+    def lane_menu(self) -> QMenu | None:
+        """What a new lane could have here."""
+        return lane_menu(self, self.field, self._value, lambda value: self.tried.emit("", value))
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        menu = self.lane_menu()
+        if menu is None:
+            event.ignore()
+            return
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.popup(event.globalPos())
 
     def _make(self, field: Field) -> tuple[QWidget, Callable[[Any], None]]:
         if field.sort in ("integer", "number"):
@@ -201,6 +232,7 @@ class FieldRow(QWidget):
         self.sentence.setVisible(bool(sentence))
 
     def show_value(self, value: Any) -> None:
+        self._value = value
         if isinstance(self.editor, NumberBox):
             self.editor.set_value(value)
             self._say(self.editor.problem)
@@ -224,14 +256,34 @@ def _rows(parent: QWidget) -> QFormLayout:
     return rows
 
 
-class FieldLabel(RoleLabel):
-    """The label of an editor, in a column of its own."""
+def paint_live(widget: QWidget, x: float) -> None:
+    """The mark of a setting that applies at once."""
+    painter = QPainter(widget)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    paint_live_at(painter, x, min(widget.height() / 2, widget.fontMetrics().height() / 2 + 2))
+    painter.end()
 
-    def __init__(self, text: str, help: str, buddy: QWidget):
-        super().__init__(capital(text), "text", 0.95)
-        self.setToolTip(help)
+
+def paint_live_at(painter: QPainter, x: float, y: float = 5.0) -> None:
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(color("accent"))
+    painter.drawEllipse(QPointF(x, y), 2.2, 2.2)
+
+
+class FieldLabel(RoleLabel):
+    """The label of an editor, in a column of its own. A dot marks what applies at once, while training."""
+
+    def __init__(self, field: Field, buddy: QWidget):
+        super().__init__(capital(_(field.label)), "text", 0.95)
+        self.live = field.live
+        self.setToolTip(field_tip(field))
         self.setBuddy(buddy)
         self.follow()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if self.live:
+            paint_live(self, min(self.width() - 4, self.fontMetrics().horizontalAdvance(self.text()) + 7))
 
     def follow(self) -> None:
         super().follow()
@@ -245,9 +297,11 @@ class Form(QWidget):
     """The settings of one value, one below the other.
 
     changed  (path inside the value such as "init.gain", new plain value, key that steps in a row share)
+    tried    (path, plain value) that is wanted in a new lane
     """
 
     changed = Signal(str, object, str)
+    tried = Signal(str, object)
 
     def __init__(self, value: Described, parent: QWidget | None = None, skip: tuple[str, ...] = ()):
         super().__init__(parent)
@@ -263,15 +317,18 @@ class Form(QWidget):
                 continue
             editor = self._editor(field)
             editor.changed.connect(partial(self._pass_on, field.name))
+            editor.tried.connect(partial(self._try, field.name))
             self.editors[field.name] = editor
             if isinstance(editor, FieldRow):
-                self._layout.addRow(FieldLabel(_(field.label), _(field.help), editor.editor), editor)
+                self._layout.addRow(FieldLabel(field, editor.editor), editor)
             else:
                 self._layout.addRow(editor)
         self.show_value(self.value)
 
     def _editor(self, field: Field) -> Any:
         value = getattr(self.value, field.name)
+        if field.optional and field.sort in ("family", "struct"):
+            return OptionalForm(field, value)
         if field.sort == "family":
             return KindForm(field, value)
         if field.sort == "families":
@@ -284,6 +341,15 @@ class Form(QWidget):
 
     def _pass_on(self, name: str, path: str, value: object, gesture: str) -> None:
         self.changed.emit(join(name, path), value, gesture)
+
+    def _try(self, name: str, path: str, value: object) -> None:
+        self.tried.emit(join(name, path), value)
+
+    def show_facts(self, facts: dict[str, str]) -> None:
+        """Say below the kinds at these paths what they come to in this place: "std 0.125"."""
+        for name, editor in self.editors.items():
+            if isinstance(editor, KindForm):
+                editor.show_fact(facts.get(name, ""))
 
     def show_value(self, value: Described) -> None:
         """Show another value in place; only what differs is touched. Another kind gets other fields."""
@@ -317,11 +383,12 @@ class Form(QWidget):
 
 
 class KindForm(QWidget):
-    """Which kind of a family, and the settings of that kind below."""
+    """Which kind of a family, what it is, and the settings of that kind below."""
 
     changed = Signal(str, object, str)
+    tried = Signal(str, object)
 
-    def __init__(self, field: Field, value: Kind | None, parent: QWidget | None = None, labeled: bool = True):
+    def __init__(self, field: Field, value: Kind, parent: QWidget | None = None, labeled: bool = True):
         super().__init__(parent)
         self.field = field
         self.value = value
@@ -329,12 +396,21 @@ class KindForm(QWidget):
         self.choice = kind_choice(field.holds, field.optional)
         self.choice.setObjectName(field.name)
         self.choice.setAccessibleName(capital(_(field.label)))
-        self.choice.setAccessibleDescription(_(field.help))
+        self.choice.setAccessibleDescription(_(field.help) if field.help else "")
         self.choice.chosen.connect(self._chosen)
+        self.info = InfoButton(self.explanation)
+        line = QHBoxLayout()
+        line.setSpacing(4)
+        line.addWidget(self.choice, 1)
+        line.addWidget(self.info)
         if labeled:
-            self._layout.addRow(FieldLabel(_(field.label), _(field.help), self.choice), self.choice)
+            self._layout.addRow(FieldLabel(field, self.choice), line)
         else:
-            self._layout.addRow(self.choice)
+            self._layout.addRow(line)
+        self.fact = RoleLabel("", "muted", 0.9)
+        self.fact.setObjectName("fact")
+        self._layout.addRow(self.fact)
+        self._layout.setRowVisible(self.fact, False)
         self.sentence = RoleLabel("", "alarm", 0.9)
         self.sentence.setObjectName("problem")
         self.sentence.hide()
@@ -342,27 +418,41 @@ class KindForm(QWidget):
         self.form: Form | None = None
         self.show_value(value)
 
+    def explanation(self) -> Explanation:
+        """What is to be said of the kind that stands here."""
+        facts = (self.fact.text(),) if self.fact.text() else ()
+        return explanation_of(type(self.value), self.value.kind_name(), facts=facts)
+
+    def show_fact(self, fact: str) -> None:
+        """Say what the kind comes to in this place; "": nothing."""
+        if fact != self.fact.text():
+            self.fact.setText(fact)
+            self._layout.setRowVisible(self.fact, bool(fact))
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        menu = lane_menu(self, self.field, self.value, lambda value: self.tried.emit("", value))
+        if menu is not None:
+            menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            menu.popup(event.globalPos())
+
     def _chosen(self, name: str) -> None:
-        if name == NONE:
-            self.changed.emit("", None, "")
-            return
         kind = changed_kind(self.field.holds.registry[name], self.value)
         self.changed.emit("", msgspec.to_builtins(kind), "")
 
-    def show_value(self, value: Kind | None) -> None:
+    def show_value(self, value: Kind) -> None:
         self.value = value
-        self.choice.show_name(value.kind_name() if value is not None else NONE)
-        self.choice.setToolTip(kind_help(type(value)) if value is not None else _(self.field.help))
+        self.choice.show_name(value.kind_name())
+        self.choice.setToolTip(kind_tip(type(value)))
         self.explain("", "")
-        if value is None or (self.form is not None and not any(map(is_shown, describe(type(value))))):
-            if self.form is not None:
-                self._layout.removeRow(self.form)
-                self.form = None
+        if self.form is not None and not any(map(is_shown, describe(type(value)))):
+            self._layout.removeRow(self.form)
+            self.form = None
         elif self.form is not None:
             self.form.show_value(value)
         elif any(map(is_shown, describe(type(value)))):
             self.form = Form(value)
             self.form.changed.connect(self.changed)
+            self.form.tried.connect(self.tried)
             self._layout.addRow(self.form)
 
     def explain(self, path: str, sentence: str) -> bool:
@@ -377,16 +467,18 @@ class StructForm(QWidget):
     """A group of settings under a heading."""
 
     changed = Signal(str, object, str)
+    tried = Signal(str, object)
 
     def __init__(self, field: Field, value: Described, parent: QWidget | None = None):
         super().__init__(parent)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 0)
         heading = RoleLabel(capital(_(field.label)), "muted", 0.95, bold=True)
-        heading.setToolTip(_(field.help))
+        heading.setToolTip(_(field.help) if field.help else "")
         column.addWidget(heading)
         self.form = Form(value)
         self.form.changed.connect(self.changed)
+        self.form.tried.connect(self.tried)
         column.addWidget(self.form)
 
     def show_value(self, value: Described) -> None:
@@ -394,6 +486,163 @@ class StructForm(QWidget):
 
     def explain(self, path: str, sentence: str) -> bool:
         return self.form.explain(path, sentence)
+
+
+class OptionalForm(QWidget):
+    """A trick that is on or off: a switch, which kind of it, what it is, and its settings below while it is on.
+
+    Switched off and on again, it has the settings that it had: what was there last is remembered.
+
+    field   an optional family or group of settings
+    kind    only this kind of the family, so that there is nothing to choose; its label is then the title
+    """
+
+    changed = Signal(str, object, str)
+    tried = Signal(str, object)
+
+    def __init__(
+        self,
+        field: Field,
+        value: Described | None,
+        parent: QWidget | None = None,
+        kind: type[Kind] | None = None,
+    ):
+        super().__init__(parent)
+        self.field, self.kind = field, kind
+        self.value = value
+        self._remembered: Any = None
+        self.label = kind_label(kind, kind.kind_name()) if kind is not None else _(field.label)
+        self.label = capital(self.label)
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setSpacing(4)
+        line = QHBoxLayout()
+        line.setSpacing(6)
+        self.switch = Switch(self.label)
+        self.switch.setObjectName(kind.kind_name() if kind is not None else field.name)
+        self.switch.setVisible(field.optional)
+        self.switch.clicked.connect(self._toggle)
+        self.title = RoleLabel(self.label, "text", 0.95)
+        self.title.setWordWrap(False)
+        self.title.setBuddy(self.switch)
+        self.choice = kind_choice(field.holds) if field.sort == "family" and kind is None else Choice()
+        self.choice.setObjectName(field.name)
+        self.choice.setAccessibleName(self.label)
+        self.choice.chosen.connect(self._chosen)
+        self.info = InfoButton(self.explanation)
+        line.addWidget(self.switch)
+        line.addWidget(self.title)
+        line.addWidget(self.choice, 1)
+        line.addStretch(0)
+        line.addWidget(self.info)
+        self._layout.addLayout(line)
+        self.sentence = RoleLabel("", "alarm", 0.9)
+        self.sentence.setObjectName("problem")
+        self.sentence.hide()
+        self._layout.addWidget(self.sentence)
+        self.form: Form | None = None
+        self.show_value(value)
+
+    # --- what it would be
+
+    def when_on(self) -> Any:
+        """What switching it on would bring: what was there last, or the usual."""
+        if self._remembered is not None:
+            return self._remembered
+        if self.kind is not None:
+            return fresh(self.kind)
+        kind = next(iter(self.field.holds.registry)) if self.field.sort == "family" else self.field.holds
+        return fresh(kind)
+
+    def explanation(self) -> Explanation:
+        """What is to be said of the trick, with the offer to try it in a lane of its own."""
+        one: Any = self.value if self.value is not None else self.when_on()
+        words = _("Try without it in a new lane") if self.value is not None else _("Try it in a new lane")
+        effect = _("Switching it starts over at step 0.")
+        if not self.field.optional:
+            return explanation_of(type(one), one.kind_name())
+        offers = ((words, self._try_other),)
+        name = one.kind_name() if isinstance(one, Kind) else self.field.label
+        return explanation_of(type(one), name, effect=effect, offers=offers)
+
+    # --- what a person does
+
+    def _other(self) -> Any:
+        return None if self.value is not None else msgspec.to_builtins(self.when_on())
+
+    def _toggle(self) -> None:
+        other = self._other()
+        self.switch.show_on(self.value is not None)  # it turns when the experiment has
+        self.changed.emit("", other, "")
+
+    def _try_other(self) -> None:
+        self.tried.emit("", self._other())
+
+    def _chosen(self, name: str) -> None:
+        kind = changed_kind(self.field.holds.registry[name], self.value)
+        self.changed.emit("", msgspec.to_builtins(kind), "")
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        menu = self.lane_menu()
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.popup(event.globalPos())
+
+    def lane_menu(self) -> QMenu:
+        """The switch turned, or another kind, in a new lane."""
+        field = self.field
+        menu = None
+        if self.kind is None:
+            field = msgspec.structs.replace(field, optional=False)
+            menu = lane_menu(self, field, self.value, lambda value: self.tried.emit("", value))
+        menu = menu if menu is not None else QMenu(self)
+        if self.field.optional:
+            words = _("Try without it in a new lane") if self.value is not None else _("Try it in a new lane")
+            turned = menu.addAction(words, self._try_other)
+            turned.setObjectName("turned")
+            menu.insertAction(menu.actions()[0], turned)
+        return menu
+
+    # --- what it shows
+
+    def show_value(self, value: Any) -> None:
+        self.value = value
+        on = value is not None
+        if on:
+            self._remembered = value
+        family = self.field.sort == "family" and self.kind is None
+        self.switch.show_on(on)
+        self.title.set_role("text" if on else "muted")
+        self.title.setVisible(not (family and on))
+        self.choice.setVisible(family and on)
+        if family and on:
+            self.choice.show_name(value.kind_name())
+        help = kind_tip(type(value)) if isinstance(value, Kind) else kind_tip(self.kind) if self.kind else ""
+        help = help or (_(self.field.help) if self.field.help else "")
+        state = _("On: a click switches it off.") if on else _("Off: a click switches it on.")
+        self.switch.setToolTip("\n".join((help, state, _("Switching it starts over at step 0."))))
+        self.switch.setAccessibleDescription(help)
+        self.choice.setToolTip(help)
+        self.title.setToolTip(help)
+        self.explain("", "")
+        shown = on and any(map(is_shown, describe(type(value))))
+        if self.form is not None and not shown:
+            self.form.hide()
+        elif self.form is not None:
+            self.form.show_value(value)
+            self.form.show()
+        elif shown:
+            self.form = Form(value)
+            self.form.setContentsMargins(self.switch.sizeHint().width() + 6 if self.field.optional else 0, 0, 0, 0)
+            self.form.changed.connect(self.changed)
+            self.form.tried.connect(self.tried)
+            self._layout.insertWidget(2, self.form)
+
+    def explain(self, path: str, sentence: str) -> bool:
+        if path and self.form is not None and not self.form.isHidden() and self.form.explain(path, sentence):
+            return True
+        self.sentence.setText(capital(sentence))
+        self.sentence.setVisible(bool(sentence))
+        return True
 
 
 def text_button(text: str, name: str) -> QToolButton:
@@ -410,6 +659,7 @@ class ListForm(QWidget):
     """A list of kinds: each with its settings and a button that takes it out, and a menu that adds one."""
 
     changed = Signal(str, object, str)
+    tried = Signal(str, object)
 
     def __init__(self, field: Field, value: tuple[Kind, ...], parent: QWidget | None = None):
         super().__init__(parent)
@@ -422,7 +672,7 @@ class ListForm(QWidget):
         column.setSpacing(6)
         top = QHBoxLayout()
         heading = RoleLabel(capital(_(field.label)), "muted", 0.95, bold=True)
-        heading.setToolTip(_(field.help))
+        heading.setToolTip(_(field.help) if field.help else "")
         top.addWidget(heading, 1)
         self.add = text_button("+", _("Add"))
         self.add.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
@@ -455,6 +705,9 @@ class ListForm(QWidget):
     def _pass_on(self, item: KindForm, path: str, value: object, gesture: str) -> None:
         self.changed.emit(join(str(self.items.index(item)), path), value, gesture)
 
+    def _try(self, item: KindForm, path: str, value: object) -> None:
+        self.tried.emit(join(str(self.items.index(item)), path), value)
+
     def show_value(self, value: tuple[Kind, ...]) -> None:
         while len(self.items) > len(value):
             self.items.pop()
@@ -472,6 +725,7 @@ class ListForm(QWidget):
         one = msgspec.structs.replace(self.field, sort="family", optional=False)
         item = KindForm(one, kind, labeled=False)
         item.changed.connect(partial(self._pass_on, item))
+        item.tried.connect(partial(self._try, item))
         line = QWidget()
         row = QHBoxLayout(line)
         row.setContentsMargins(0, 0, 0, 0)
@@ -494,6 +748,7 @@ class ListsForm(QWidget):
     """A list of lists of kinds: parallel branches."""
 
     changed = Signal(str, object, str)
+    tried = Signal(str, object)
 
     def __init__(self, field: Field, value: tuple[tuple[Kind, ...], ...], parent: QWidget | None = None):
         super().__init__(parent)
@@ -506,6 +761,9 @@ class ListsForm(QWidget):
     def _pass_on(self, index: int, path: str, value: object, gesture: str) -> None:
         self.changed.emit(join(str(index), path), value, gesture)
 
+    def _try(self, index: int, path: str, value: object) -> None:
+        self.tried.emit(join(str(index), path), value)
+
     def show_value(self, value: tuple[tuple[Kind, ...], ...]) -> None:
         while len(self.lists) > len(value):
             last = self.lists.pop()
@@ -517,6 +775,7 @@ class ListsForm(QWidget):
         for index in range(len(self.lists), len(value)):
             branch = ListForm(msgspec.structs.replace(self.field, sort="families"), value[index])
             branch.changed.connect(partial(self._pass_on, index))
+            branch.tried.connect(partial(self._try, index))
             self._column.addWidget(branch)
             self.lists.append(branch)
 

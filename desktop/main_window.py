@@ -14,6 +14,7 @@ from layerscope.core.text import N_, _
 from . import theme
 from .actions import Actions
 from .dialogs.about import AboutDialog
+from .dialogs.importers import kind_for
 from .dialogs.shortcuts import ShortcutsDialog
 from .documents import Documents
 from .header import Header
@@ -99,7 +100,10 @@ class MainWindow(QMainWindow):
     def _make_menus(self) -> None:
         actions, bar = self.actions_, self.header.menus
         layout: tuple[tuple[str, tuple[str, ...]], ...] = (
-            (N_("&File"), ("new", "open", "recent", "", "save", "save_as", "save_lane", "", "export", "", "quit")),
+            (
+                N_("&File"),
+                ("new", "open", "recent", "import_data", "", "save", "save_as", "save_lane", "", "export", "", "quit"),
+            ),
             (N_("&Edit"), ("undo", "redo", "", "copy_lane", "remove_lane", "next_lane", "", "data", "training")),
             (
                 N_("&Train"),
@@ -139,6 +143,7 @@ class MainWindow(QMainWindow):
         for name, does in {
             "new": documents.new,
             "open": documents.choose,
+            "import_data": documents.choose_data,
             "save": documents.save,
             "save_as": documents.save_as,
             "save_lane": documents.save_lane,
@@ -178,6 +183,7 @@ class MainWindow(QMainWindow):
         session.state_changed.connect(self._retitle)
         session.lanes_changed.connect(self._retitle)
         session.lanes_changed.connect(self._refresh_edits)
+        self.network.import_wanted.connect(documents.import_data)
         documents.said.connect(lambda text: self.message.say(text, warning=True))
         documents.opened.connect(self._document_opened)
         documents.recent_changed.connect(self._retitle)
@@ -312,7 +318,8 @@ class MainWindow(QMainWindow):
         if path:
             event.acceptProposedAction()
             # after the drop is over: a question would block the program that the file comes from
-            QTimer.singleShot(0, lambda: self.documents.open(path))
+            opens = self.documents.import_file if kind_for(path) is not None else self.documents.open
+            QTimer.singleShot(0, lambda: opens(path))
 
     def closeEvent(self, event: QCloseEvent) -> None:
         if not self.documents.may_discard():

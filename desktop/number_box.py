@@ -10,6 +10,7 @@ import itertools
 import math
 import re
 import time
+from typing import Any
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QValidator, QWheelEvent
@@ -65,7 +66,7 @@ class NumberBox(QAbstractSpinBox):
         super().__init__(parent)
         self.field = field
         self.whole = field.sort == "integer"
-        self._value: float | int = 0
+        self._value: Any = 0  # None where the field is optional and nothing is set
         self._problem = ""
         self._gesture = next(_gestures)
         self._last_step = 0.0
@@ -74,42 +75,52 @@ class NumberBox(QAbstractSpinBox):
         self.setKeyboardTracking(False)
         if compact:
             self.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
+        # The row around it has a menu of its own.
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
+        self.lineEdit().setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
+        if field.optional:
+            self.lineEdit().setPlaceholderText(_("auto"))
         self.editingFinished.connect(self._commit)
         self.lineEdit().textEdited.connect(self._typed)
 
     # --- what it holds
 
     @property
-    def value(self) -> float | int:
+    def value(self) -> Any:
         return self._value
 
     @property
     def problem(self) -> str:
         return self._problem
 
-    def set_value(self, value: float | int) -> None:
+    def set_value(self, value: float | int | None) -> None:
         """Show a number from elsewhere. An equal one changes nothing: the cursor and what is being typed stay."""
-        if value == self._value and self.lineEdit().text():
+        if value == self._value and (self.lineEdit().text() or value is None):
             return
         self._value = value
         self._show()
         self._complain("")
 
     def _show(self) -> None:
-        text = number_text(self._value)
+        text = self._text()
         if self.lineEdit().text() != text:
             self.lineEdit().setText(text)
         if self._compact:
             self.updateGeometry()
+
+    def _text(self) -> str:
+        return number_text(self._value) if self._value is not None else ""
 
     def _complain(self, sentence: str) -> None:
         if sentence != self._problem:
             self._problem = sentence
             self.refused.emit(sentence)
 
-    def _read(self) -> float | int:
-        """The number that stands there, or an InputError."""
+    def _read(self) -> Any:
+        """The number that stands there, None where none is needed, or an InputError."""
         text = self.lineEdit().text()
+        if not text.strip() and self.field.optional:
+            return None
         try:
             number = parse_number(text, self.whole)
         except ValueError:
@@ -143,7 +154,7 @@ class NumberBox(QAbstractSpinBox):
             self._complain("")
 
     def _commit(self) -> None:
-        if self.lineEdit().text() == number_text(self._value):
+        if self.lineEdit().text() == self._text():
             self._complain("")
             return
         try:
@@ -165,6 +176,9 @@ class NumberBox(QAbstractSpinBox):
             here = self._read()
         except InputError:
             here = self._value
+        if here is None:
+            here = self.field.minimum if self.field.minimum is not None else 1
+            steps = 0
         number = stepped(here, steps, self.field)
         now = time.monotonic()
         if now - self._last_step > PAUSE:
@@ -179,6 +193,8 @@ class NumberBox(QAbstractSpinBox):
 
     def stepEnabled(self) -> QAbstractSpinBox.StepEnabledFlag:
         flags = QAbstractSpinBox.StepEnabledFlag.StepNone
+        if self._value is None:
+            return QAbstractSpinBox.StepEnabledFlag.StepUpEnabled
         if stepped(self._value, 1, self.field) != self._value:
             flags |= QAbstractSpinBox.StepEnabledFlag.StepUpEnabled
         if stepped(self._value, -1, self.field) != self._value:
@@ -191,7 +207,7 @@ class NumberBox(QAbstractSpinBox):
         return QValidator.State.Acceptable, text, position
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() == Qt.Key.Key_Escape and self.lineEdit().text() != number_text(self._value):
+        if event.key() == Qt.Key.Key_Escape and self.lineEdit().text() != self._text():
             self._show()
             self._complain("")
             event.accept()
@@ -208,7 +224,7 @@ class NumberBox(QAbstractSpinBox):
     def sizeHint(self) -> QSize:
         metrics = self.fontMetrics()
         if self._compact:
-            width = metrics.horizontalAdvance(number_text(self._value) + "0")
+            width = metrics.horizontalAdvance((self._text() or self.lineEdit().placeholderText()) + "0")
             return QSize(max(width, metrics.horizontalAdvance("00")) + 8, metrics.height() + 6)
         return QSize(metrics.horizontalAdvance("0" * 8) + 30, super().sizeHint().height())
 

@@ -53,8 +53,9 @@ class RoleLabel(QLabel):
         _follow(self, *self._look)
 
     def set_role(self, role: str) -> None:
-        self._look = (role, *self._look[1:])
-        self.follow()
+        if role != self._look[0]:
+            self._look = (role, *self._look[1:])
+            self.follow()
 
     def follow(self) -> None:
         """Take color and font from the theme and the program's font of now."""
@@ -76,9 +77,14 @@ class ElidedLabel(QElidingLabel):
         self._look = role, scale, bold
         _follow(self, *self._look)
 
+    def setText(self, text: str) -> None:
+        if text != self.text():  # to cut a text short takes a while
+            super().setText(text)
+
     def set_role(self, role: str) -> None:
-        self._look = (role, *self._look[1:])
-        self.follow()
+        if role != self._look[0]:
+            self._look = (role, *self._look[1:])
+            self.follow()
 
     def follow(self) -> None:
         """Take color and font from the theme and the program's font of now."""

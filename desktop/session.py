@@ -12,27 +12,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtGui import QUndoStack
 
+from layerscope.core import editing
 from layerscope.core.data.digits import Digits
 from layerscope.core.engine.program import Operation
 from layerscope.core.errors import InputError
-from layerscope.core.experiment import Experiment, with_value
+from layerscope.core.experiment import Experiment, with_data_paths, with_value
+from layerscope.core.fields import describe
 from layerscope.core.figures.figure import Lane, Scene
 from layerscope.core.lanes import NAMES, difference
 from layerscope.core.network import Plan, plan
 from layerscope.core.text import _
 
 from . import worker as work
+from .outlines import Outlines
 from .undo import Lanes, LanesEdit
 
 Unit = Literal["operation", "minibatch", "epoch"]
 MOST_LANES = len(NAMES)
 COLLECT_MILLISECONDS = 33  # thirty frames a second
+NOTICE_MILLISECONDS = 6000  # for which the line about an edit is shown
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,8 @@ class Session(QObject):
     blocked: str  # why training is not offered now (a problem of the network), one sentence; "" when it is
     progress: tuple[int, int] | None  # (done, total) kernels while the first start compiles
     failure: str  # one clear line when the worker failed; the experiment is intact
-    notice: str  # one line about what just happened to the training: paused at NaN, begun again
+    notice: str  # one line about what just happened to the training: paused at NaN, begun again, a setting applied
+    warns: bool  # the notice is about something that went wrong
     file: str  # path of the open file, "" when there is none
 
     def __init__(self, lanes: Lanes | None = None, parent: QObject | None = None):
@@ -107,8 +111,16 @@ class Session(QObject):
         self.playing = self.catching_up = self.exact = False
         self.speed, self.steps_per_second = 0.0, 0.0
         self.blocked = self.failure = self.notice = self.file = ""
+        self.warns = False
+        self._fading = QTimer(self)
+        self._fading.setSingleShot(True)
+        self._fading.setInterval(NOTICE_MILLISECONDS)
+        self._fading.timeout.connect(self._fade)
+        self._ended: tuple[work.Ended, ...] = ()
         self.progress = None
         self.log_file = ""
+        self._outlines = Outlines(self)
+        self._outlines.known.connect(self._outline_known)
         self._plans: dict[int, tuple[Experiment, Plan]] = {}
         self._differences: dict[int, tuple[Experiment, Experiment, str]] = {}
         self._frame: work.Frame | None = None
@@ -137,6 +149,7 @@ class Session(QObject):
     def close(self) -> bool:
         """End the worker; whether it has ended."""
         self._closed = True
+        self._outlines.close()
         self._timer.stop()
         self.undo_stack.blockSignals(True)  # it clears itself on its way out, and nobody needs to know
         return self.worker.leave() if self.worker.isRunning() else True
@@ -163,8 +176,18 @@ class Session(QObject):
         experiment = self.lanes[lane].experiment
         known = self._plans.get(lane)
         if known is None or known[0] is not experiment:
-            self._plans[lane] = known = (experiment, plan(experiment, folder=self.folder))
+            outline, waiting = self._outlines.get(experiment.data, self.folder)
+            laid_out = plan(experiment, outline, self.folder, waiting=waiting)
+            self._plans[lane] = known = (experiment, laid_out)
         return known[1]
+
+    def _outline_known(self) -> None:
+        """A file has been read: what fits to it is known now."""
+        self._plans.clear()
+        self._check_problems()
+        self._send_lanes()
+        self.lanes_changed.emit()
+        self.state_changed.emit()
 
     def difference(self, lane: int) -> str:
         """What sets a lane apart from lane A, for its chip: "as built", "init: He normal · function: ReLU"."""
@@ -196,34 +219,60 @@ class Session(QObject):
         changed = with_value(self.lanes[index].experiment, path, value)
         self.edit(changed, text or _("change {setting}").format(setting=path.rsplit(".", 1)[-1]), index, merge)
 
-    def _with_network(self, lane: int | None, text: str, change: Any) -> None:
-        index = self.selected_lane if lane is None else lane
-        experiment = self.lanes[index].experiment
-        network = list(experiment.network)
-        change(network)
-        self.edit(msgspec.structs.replace(experiment, network=tuple(network)), text, index)
+    # A layer is called by its path ("2", "2.body.1") or, in the network itself, by its number. A list of layers is
+    # called by its place ("network", "network.2.body"); these four raise InputError when it cannot be so.
 
-    def add_layer(self, index: int, layer: Any, lane: int | None = None) -> None:
-        """Put a layer before the one at `index`."""
-        self._with_network(lane, _("add {layer}").format(layer=layer.title()), lambda n: n.insert(index, layer))
+    def add_layer(self, index: int, layer: Any, lane: int | None = None, place: str = "network") -> None:
+        """Put a layer before number `index` of a list."""
+        changed = editing.inserted(self._experiment(lane), place, index, layer)
+        self.edit(changed, _("add {layer}").format(layer=layer.title()), lane)
 
-    def delete_layer(self, index: int, lane: int | None = None) -> None:
+    def delete_layer(self, path: int | str, lane: int | None = None) -> None:
         """Take a layer out."""
-        self._with_network(lane, _("delete {layer}").format(layer=self._title(index, lane)), lambda n: n.pop(index))
+        text = _("delete {layer}").format(layer=self._title(path, lane))
+        self.edit(editing.deleted(self._experiment(lane), str(path)), text, lane)
 
-    def duplicate_layer(self, index: int, lane: int | None = None) -> None:
+    def duplicate_layer(self, path: int | str, lane: int | None = None) -> None:
         """Put a copy of a layer after it."""
-        text = _("duplicate {layer}").format(layer=self._title(index, lane))
-        self._with_network(lane, text, lambda n: n.insert(index + 1, n[index]))
+        text = _("duplicate {layer}").format(layer=self._title(path, lane))
+        self.edit(editing.duplicated(self._experiment(lane), str(path)), text, lane)
 
-    def move_layer(self, index: int, to: int, lane: int | None = None) -> None:
-        """Take a layer to another place; the others close the gap."""
-        text = _("move {layer}").format(layer=self._title(index, lane))
-        self._with_network(lane, text, lambda n: n.insert(to, n.pop(index)))
+    def move_layer(self, path: int | str, to: int, lane: int | None = None, place: str | None = None) -> str:
+        """Take a layer to another place; its path there. The others close the gap.
 
-    def _title(self, index: int, lane: int | None) -> str:
-        network = self.lanes[self.selected_lane if lane is None else lane].experiment.network
-        return network[index].title()
+        to      its number among those of its own list; with `place`, the gap of that list, as before the move
+        """
+        experiment, path = self._experiment(lane), str(path)
+        own, index = editing.split(path)
+        gap = to if place is not None else to + 1 if to > index else to
+        text = _("move {layer}").format(layer=self._title(path, lane))
+        changed, there = editing.moved(experiment, path, place or own, gap)
+        self.edit(changed, text, lane)
+        return there
+
+    def mute_layer(self, path: int | str, muted: bool, lane: int | None = None) -> None:
+        """Switch a layer off, or on again; all others keep their places and draws."""
+        text = _("switch {layer} off") if muted else _("switch {layer} on")
+        changed = editing.muted(self._experiment(lane), str(path), muted)
+        self.edit(changed, text.format(layer=self._title(path, lane)), lane)
+
+    def add_branch(self, place: str, lane: int | None = None) -> None:
+        """One more branch in a block: `place` is that of its branches, "network.3.branches"."""
+        self.edit(editing.with_part(self._experiment(lane), place), _("add branch"), lane)
+
+    def delete_branch(self, place: str, lane: int | None = None) -> None:
+        """Take a branch out of a block: "network.3.branches.1"."""
+        self.edit(editing.without_part(self._experiment(lane), place), _("delete branch"), lane)
+
+    def try_in_lane(self, path: str, value: Any, lane: int | None = None) -> None:
+        """A new lane, a copy of this one with one setting changed; raises InputError when it is not allowed."""
+        self.add_lane(with_value(self._experiment(lane), path, value))
+
+    def _experiment(self, lane: int | None) -> Experiment:
+        return self.lanes[self.selected_lane if lane is None else lane].experiment
+
+    def _title(self, path: int | str, lane: int | None) -> str:
+        return editing.layer_at(self._experiment(lane), str(path)).title()
 
     def add_lane(self, experiment: Experiment | None = None) -> None:
         """A new lane: a copy of the selected one, or the given experiment. It trains from the start to `position`."""
@@ -249,15 +298,41 @@ class Session(QObject):
         if lanes == self.lanes:
             return
         selected = self.selected_lane
-        self.lanes = lanes
+        before, self.lanes = self.lanes, lanes
         self.selected_lane = min(self.selected_lane, len(lanes) - 1)
         self.failure = self.notice = ""
         self._check_problems()
         self._send_lanes()
+        if len(before) == len(lanes) and not self.blocked:
+            self._say_what_applies(before)
         self.lanes_changed.emit()
         if selected != self.selected_lane:
             self.selection_changed.emit()
         self.state_changed.emit()
+
+    def _say_what_applies(self, before: Lanes) -> None:
+        """Say whether an edit applies from now on or from a new start."""
+        if self.end == 0:
+            return  # nothing is trained yet: everything applies from the start
+        for old, new in zip(before, self.lanes, strict=True):
+            effect = work.effect_of(old.experiment, new.experiment, self.position)
+            lane = _("Lane {name}: ").format(name=new.name) if len(self.lanes) > 1 else ""
+            if effect == "now":
+                self._tell(lane + _("applies from step {step:,} on, without a new start").format(step=self.position))
+            elif effect == "start" and self.position:
+                self._tell(lane + _("starts over at step 0 and follows to step {step:,}").format(step=self.position))
+            elif effect == "start":
+                self._tell(lane + _("starts over at step 0"))
+
+    def _tell(self, notice: str) -> None:
+        """One line that goes away by itself."""
+        self.notice, self.warns = notice, False
+        self._fading.start()
+
+    def _fade(self) -> None:
+        if self.notice and not self.warns:
+            self.notice = ""
+            self.state_changed.emit()
 
     def select(self, lane: int | None = None, card: str | None = None) -> None:
         """Choose the lane whose cards are shown, or a card in it."""
@@ -297,14 +372,23 @@ class Session(QObject):
         self.selection_changed.emit()
         self.state_changed.emit()
 
-    def saved_as(self, file: str) -> None:
-        """Lane A is in this file now."""
-        moved = Path(file).parent != Path(self.file).parent if self.file else True
+    def saved_as(self, file: str, experiment: Experiment | None = None) -> None:
+        """Lane A is in this file now, as `experiment`: with paths of data files as they are read from there."""
+        old, folder = self.folder, Path(file).parent
+        moved = old != folder
         self.file = file
         self._unsaved_document = False
+        lanes = tuple(replace(lane, experiment=with_data_paths(lane.experiment, old, folder)) for lane in self.lanes)
+        if experiment is not None:
+            lanes = (replace(lanes[0], experiment=experiment), *lanes[1:])
+        if moved:
+            self._plans.clear()  # relative paths start somewhere else now
+        if lanes != self.lanes:
+            self._push(lanes, _("write paths of data files for the new folder"))
+        elif moved and any(field.files for lane in self.lanes for field in describe(type(lane.experiment.data))):
+            self._check_problems()
+            self._send_lanes()
         self.undo_stack.setClean()
-        if moved and any("path" in msgspec.to_builtins(lane.experiment.data) for lane in self.lanes):
-            self._send_lanes()  # relative paths of data files start somewhere else now
         self.state_changed.emit()
 
     def _clean_changed(self) -> None:
@@ -318,6 +402,7 @@ class Session(QObject):
             return
         self.playing = True
         self.failure = self.notice = ""
+        self._ended = ()
         self._moved = self._send(work.Play())
         self.state_changed.emit()
 
@@ -342,6 +427,7 @@ class Session(QObject):
             return
         playing, self.playing = self.playing, False
         self.failure = self.notice = ""
+        self._ended = ()
         self._moved = self._send(work.Move(unit, direction))
         if playing:
             self.state_changed.emit()
@@ -466,13 +552,39 @@ class Session(QObject):
             self.failure = self._failure_line(frame.failure)
         if frame.restarted != self._restarts:
             self._restarts = frame.restarted
+            self.warns = True
             self.notice = _("The change is too far back to follow: all lanes begin again at step 0.")
         if frame.stopped is not None:
             lane, step = frame.stopped
             name = self.lanes[lane].name if lane < len(self.lanes) else ""
+            self.warns = True
             self.notice = _(
                 "Lane {name}: the loss is not a finite number from step {step:,} on. Training has paused."
             ).format(name=name, step=step)
+
+        if frame.ended != self._ended:
+            self._ended = frame.ended
+            if frame.ended:
+                self._fading.stop()
+                self.notice, self.warns = self._ended_line(frame.ended), False
+
+    def _ended_line(self, ended: tuple[work.Ended, ...]) -> str:
+        """What is said when early stopping has ended lanes, the newest last."""
+        lines = []
+        for one in ended:
+            if one.lane >= len(self.lanes):
+                continue
+            several = len(self.lanes) > 1
+            line = _("Early stopping ended the training at step {step:,}").format(step=one.step)
+            if several:
+                name = self.lanes[one.lane].name
+                line = _("Early stopping ended lane {name} at step {step:,}").format(name=name, step=one.step)
+            if one.best is not None:
+                shown = _("; shown are the best weights, those of step {best:,}")
+                best = _("; the validation loss was least at step {best:,}")
+                line += (shown if one.shown else best).format(best=one.best)
+            lines.append(line + ".")
+        return " ".join(lines)
 
     def _failure_line(self, failure: work.Failure) -> str:
         if isinstance(failure.error, InputError):

@@ -121,6 +121,7 @@ def style_sheet(theme: Theme) -> str:
     QFrame[line="true"] {{ background: {color("border")}; border: none; }}
     QLabel[muted="true"] {{ color: {color("muted")}; }}
     QLabel[state="warning"] {{ color: {color("warning")}; }}
+    QLabel[state="told"] {{ color: {color("accent")}; }}
     QLabel[state="alarm"] {{ color: {color("alarm")}; }}
     QPushButton[kind="quiet"], QToolButton[kind="quiet"] {{
         background: {theme.tint("text", 0.07)}; color: {color("text")}; border: 1px solid transparent;

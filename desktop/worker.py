@@ -148,6 +148,20 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Ended:
+    """Early stopping has ended a lane.
+
+    best    step before which the validation loss was least
+    shown   whether the weights of that step are shown now
+    """
+
+    lane: int
+    step: int
+    best: int | None
+    shown: bool = False
+
+
+@dataclass(frozen=True)
 class Frame:
     """Everything that the window shows, as it stood at one moment. Frozen: the worker never looks back at it.
 
@@ -158,6 +172,7 @@ class Frame:
     goal         where playing ends
     exact        every lane carries the exact line of the step `shown`
     restarted    how often all lanes had to begin again because following was too far
+    ended        lanes that early stopping has ended, with the step and the step of the best weights
     stopped      (lane, step) whose loss stopped being finite, when that is why training paused
     """
 
@@ -175,6 +190,7 @@ class Frame:
     restarted: int
     stopped: tuple[int, int] | None
     failure: Failure | None
+    ended: tuple[Ended, ...] = ()
 
 
 class _Quit(BaseException):
@@ -194,11 +210,24 @@ class _Lane:
 
 
 def run_key(experiment: Experiment) -> bytes:
-    """Equal for experiments that train alike step by step; name and length of the training do not matter."""
+    """Equal for experiments that train alike step by step; name and length of the training do not matter, nor what is
+    set in a muted layer.
+    """
     training = experiment.training
     if not experiment.training.schedule.uses_length:
         training = msgspec.structs.replace(training, epochs=1)
-    return msgspec.json.encode(msgspec.structs.replace(experiment, name="", training=training))
+    plain = msgspec.to_builtins(msgspec.structs.replace(experiment, name="", training=training))
+    plain["network"] = _heard(plain["network"])
+    return msgspec.json.encode(plain)
+
+
+def _heard(value: Any) -> Any:
+    """Plain layers, and of muted ones only that there is something."""
+    if isinstance(value, list | tuple):
+        return [_heard(item) for item in value]
+    if isinstance(value, dict):
+        return {"muted": True} if value.get("muted") else {key: _heard(item) for key, item in value.items()}
+    return value
 
 
 def differs_only_live(old: Experiment, new: Experiment) -> dict[str, float] | None:
@@ -209,6 +238,16 @@ def differs_only_live(old: Experiment, new: Experiment) -> dict[str, float] | No
     if _without(old, before) != _without(new, after):
         return None
     return {path: value for path, value in after.items() if value != before[path]}
+
+
+def effect_of(old: Experiment, new: Experiment, position: int) -> Literal["none", "now", "start"]:
+    """What an edit does to a training that stands at `position`: nothing, it applies from now on, or from a new start.
+
+    The worker decides by the same two questions (`Worker._set_lanes`).
+    """
+    if run_key(old) == run_key(new):
+        return "none"
+    return "now" if position > 0 and differs_only_live(old, new) is not None else "start"
 
 
 def _without(experiment: Experiment, paths: dict[str, float]) -> Any:
@@ -249,6 +288,7 @@ class Worker(QThread):
         self._restarted = 0
         self._stopped: tuple[int, int] | None = None
         self._warned: set[int] = set()
+        self._ended: dict[int, Ended] = {}
         self._failure: Failure | None = None
         self._value: Value | None = None
         self._details: dict[int, tuple[float, Any]] = {}
@@ -387,6 +427,7 @@ class Worker(QThread):
 
     def _forget(self) -> None:
         self._lanes = []
+        self._ended = {}
         self._playing = False
         self._goal = 0
         self._go(0)
@@ -437,6 +478,7 @@ class Worker(QThread):
                     open_places.remove(i)
         self._lanes = new
         self._warned = {i for i in self._warned if i not in open_places}
+        self._ended = {}
         for i in open_places:
             job = jobs[i]
             assert job is not None
@@ -499,9 +541,12 @@ class Worker(QThread):
 
     def _go(self, step: int) -> None:
         self._position = max(0, step)
+        self._ended = {}
         self._value = None
         self._stopped = None
         self._align()
+        if self._all_finished():
+            self._stay_at_the_end()
 
     def _align(self) -> None:
         """Lanes that are past the position, or inside a step, go back to a checkpoint; `_work` does the rest."""
@@ -522,9 +567,13 @@ class Worker(QThread):
         if self._value is not None:
             self._value = None
             self._finish_step()
+        self._stopped = None
+        if self._all_finished():
+            self._note_ended()
+            return
+        self._ended = {}
         if self._position >= self._goal:
             self._goal = self._position + max(1, self._planned())
-        self._stopped = None
         self._playing = True
         self._due = time.perf_counter()
         self._rate = 0.0
@@ -563,11 +612,16 @@ class Worker(QThread):
             self._value = None
             self._finish_step()
         self._go(goal)
+        if direction > 0 and self._all_finished():
+            self._note_ended()
 
     def _move_operation(self, run: Run, direction: int) -> None:
         if run.step != self._position:
             run.seek(self._position)
         operations = run.program.operations
+        if direction > 0 and run.finished:
+            self._note_ended()
+            return
         if direction > 0:
             operation: Operation | None = run.operation_forward()
         else:
@@ -582,9 +636,11 @@ class Worker(QThread):
 
     def _work(self) -> Literal["", "fast", "slow"]:
         """Do about one chunk of what is to be done; "slow" when every step is to be seen, "" when idle."""
-        behind = [lane for lane in self._lanes if lane is not None and lane.run.step < self._position]
+        behind = [lane for lane in self._lanes if lane is not None and self._is_behind(lane)]
         if behind:
             self._catch_up(behind)
+            if self._all_finished():
+                self._stay_at_the_end()
             return "fast"
         if not self._playing:
             return ""
@@ -602,24 +658,69 @@ class Worker(QThread):
         for lane in self._lanes:
             if lane is not None:
                 lane.run.advance(steps)
+        before = self._position
         self._position += steps
+        if self._all_finished():
+            self._stay_at_the_end()
+        steps = self._position - before
         self._adapt(steps, time.perf_counter() - began)
         self._count(steps)
         self._watch_finite(steps)
-        if self._position >= self._goal:
+        self._note_ended()
+        if self._all_finished():
+            self._playing = False
+            self._take_best()
+        elif self._position >= self._goal:
             self._playing = False
         # at lecture speeds every step is shown with all that can be known of it
         return "fast" if self._playing and not 0 < self._speed <= LOOKING_SPEED else "slow"
 
+    # --- lanes that early stopping has ended: they stay where they are while the others go on
+
+    @staticmethod
+    def _is_ended(lane: _Lane) -> bool:
+        return bool(lane.run.finished and lane.run.row == 0)
+
+    def _is_behind(self, lane: _Lane) -> bool:
+        return lane.run.step < self._position and not self._is_ended(lane)
+
+    def _all_finished(self) -> bool:
+        """Whether there is no lane that could take another step."""
+        lanes = [lane for lane in self._lanes if lane is not None]
+        return bool(lanes) and all(self._is_ended(lane) for lane in lanes)
+
+    def _stay_at_the_end(self) -> None:
+        """Time does not go on behind the step at which the last lane has ended."""
+        self._position = max(lane.run.step for lane in self._lanes if lane is not None)
+
+    def _note_ended(self) -> None:
+        for index, lane in enumerate(self._lanes):
+            if lane is not None and self._is_ended(lane) and index not in self._ended:
+                self._ended[index] = Ended(index, lane.run.step, lane.run.best_step)
+
+    def _take_best(self) -> None:
+        """One lane alone goes back to its best weights, where the experiment asks for that; several stay in step."""
+        lanes = [(index, lane) for index, lane in enumerate(self._lanes) if lane is not None]
+        if len(lanes) != 1:
+            return
+        index, lane = lanes[0]
+        stopping, ended = lane.experiment.training.early_stopping, self._ended.get(index)
+        if ended is None or ended.best is None or stopping is None or not stopping.restore_best:
+            return
+        self._ended[index] = replace(ended, shown=True)
+        kept = self._ended
+        self._go(ended.best)
+        self._ended = kept
+
     def _catch_up(self, behind: list[_Lane]) -> None:
         lane = min(behind, key=lambda lane: lane.run.step)
         steps = min(self._chunk, self._position - lane.run.step)
-        began = time.perf_counter()
+        began, before = time.perf_counter(), lane.run.step
         lane.run.advance(steps)
-        self._adapt(steps, time.perf_counter() - began)
+        self._adapt(lane.run.step - before, time.perf_counter() - began)
 
     def _adapt(self, steps: int, seconds: float) -> None:
-        if seconds <= 0:
+        if seconds <= 0 or steps <= 0:
             return
         factor = min(2.0, max(0.5, CHUNK_SECONDS / seconds))
         if steps >= self._chunk or factor < 1:
@@ -659,7 +760,7 @@ class Worker(QThread):
             with self._wake:
                 if self._frame is not None and self._frame.serial == self._obeyed:
                     return
-        behind = any(lane is not None and lane.run.step < self._position for lane in self._lanes)
+        behind = any(lane is not None and self._is_behind(lane) for lane in self._lanes)
         frames = tuple(self._show(index, lane, exact) for index, lane in enumerate(self._lanes))
         shown = self._position if exact or behind else max(0, self._position - 1)
         ends = [lane.run.record.end for lane in self._lanes if lane is not None]
@@ -678,6 +779,7 @@ class Worker(QThread):
             restarted=self._restarted,
             stopped=self._stopped,
             failure=self._failure,
+            ended=tuple(self._ended.values()),
         )
         with self._wake:
             self._frame = frame

@@ -302,7 +302,8 @@ def _listed(names: str) -> list[str]:
     return [cell.strip() for row in rows for cell in row if cell.strip()]
 
 
-def _joined(names: list[str]) -> str:
+def joined(names: list[str]) -> str:
+    """Names of columns as one text, as `leave_out` is read."""
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(names)
     return text.getvalue().replace(",", ", ") if not any("," in name for name in names) else text.getvalue()
@@ -446,7 +447,7 @@ def _proposal(data: Csv, content: Table, roles: Roles) -> Csv:
         values = target.numbers[~np.isnan(target.numbers)] if target.numbers is not None else None
         task = "classification" if values is None or _are_classes(values) else "regression"
     names = [content.look.names[index] for index in sorted(out)]
-    return msgspec.structs.replace(data, target=target.name, task=task, leave_out=_joined(names))
+    return msgspec.structs.replace(data, target=target.name, task=task, leave_out=joined(names))
 
 
 def _is_row_number(column: Column) -> bool:

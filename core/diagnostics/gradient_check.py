@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..data.base import Data
 from ..engine import layout, random
 from ..experiment import Experiment
+from ..gradient_steps.base import chain
 from ..run import Run
 
 STEPS = (1e-5, 1e-6)  # the second where the first crosses a kink
@@ -53,6 +54,7 @@ def check_gradients(experiment: Experiment, data: Data | None = None, most: int 
         precision="float64",
         batch_size=min(experiment.training.batch_size, SAMPLES),
         loss_scale=None,
+        clipping=None,  # it changes the gradient on purpose; penalties are part of what is differentiated
         averaging=None,
         early_stopping=None,
     )
@@ -64,10 +66,10 @@ def check_gradients(experiment: Experiment, data: Data | None = None, most: int 
         run.parameter(tensor)[...] += 0.05 * noise.reshape(tensor.parameter.shape)
     loss = float(run.look()[0][layout.LOSS])
     found = []
-    for tensor in run.program.tensors:
-        if not tensor.parameter.trained:
-            continue
-        values, gradient = run.parameter(tensor).reshape(-1), run.gradient(tensor).reshape(-1).copy()
+    trained = [tensor for tensor in run.program.tensors if tensor.parameter.trained]
+    gradients = [run.gradient(tensor).reshape(-1).copy() for tensor in trained]
+    for tensor, gradient in zip(trained, gradients, strict=True):
+        values = run.parameter(tensor).reshape(-1)
         order = random.permutation(random.key(seed, "gradient check order", tensor.name), len(values))[:most]
         numeric, analytic, skipped = [], [], 0
         for index in order:
@@ -110,11 +112,17 @@ def _slope(run: Run, values: NDArray[np.float64], index: int) -> float | None:
 
 
 def _loss(run: Run) -> tuple[float, NDArray[np.int64]]:
-    """The loss of the present minibatch and on which side of every kink each value lies."""
-    end = next(o.last_row for o in run.program.operations if o.phase == "loss")
+    """The loss of the present minibatch, penalties included, and on which side of every kink each value lies."""
+    operations = run.program.operations
     line = np.full((1, run.program.columns), np.nan)
-    run.machine.execute(line, run.step, 0, end)
+    run.machine.execute(line, run.step, 0, next(o.last_row for o in operations if o.phase == "loss"))
     sides = [np.zeros(0, dtype=np.int64)]
+    penalties = {link.step.kind_name() for link in chain(run.experiment.training) if link.step.stage == "penalty"}
+    if penalties:
+        first = next(o.first_row for o in operations if o.phase == "update")
+        run.machine.execute(line, run.step, first, max(o.last_row for o in operations if o.label in penalties))
+        line[0, layout.LOSS] += line[0, layout.PENALTY]
+        sides += [(run.parameter(t).ravel() > 0).astype(np.int64) for t in run.program.tensors]  # L1 has a kink at 0
     for card, layer in zip(run.program.plan.cards, run.program.layers, strict=True):
         rows, given = run.machine.rows, layer.given
         values = run.machine.arena[given.at : given.at + rows * given.width].reshape(rows, *given.shape)

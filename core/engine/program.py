@@ -25,7 +25,7 @@ from ..data.base import Data
 from ..diagnostics import probes
 from ..experiment import Experiment
 from ..gradient_steps.base import STAGES, chain
-from ..layers.base import Chain, Layer, Parameter, Shape
+from ..layers.base import Chain, Layer, Parameter, Shape, working
 from ..network import Plan, plan
 from ..schedules.base import scheduled_rate
 from . import layout, precision, random
@@ -546,7 +546,7 @@ def compile_program(
     build.begin_rounding(first, inputs)
 
     x = inputs
-    for index in range(len(experiment.network)):
+    for index, _layer in working(experiment.network):
         x = build.layer(str(index), x)
     build.begin_loss(x)
     experiment.loss.emit(build, x)

@@ -14,7 +14,7 @@ from ..schedules.base import Clock
 from ..text import N_, _, ngettext
 from .figure import FIGURES, Axis, Explanation, Figure, FigureKind, Lane, Line, Mark, Plot, Rule, Scene, Table
 from .history import binned
-from .reading import columns, cue_of, lane_title, nothing, per_lane, range_test, stamp, step_text
+from .reading import columns, cue_of, lane_title, moment_at, nothing, per_lane, range_test, stamp, step_text
 from .scales import number_text
 
 Array = NDArray[np.float64]
@@ -185,8 +185,11 @@ def _yours(lane: Lane, scene: Scene) -> str:
         return _("Nothing is planned yet.")
     at = int(np.searchsorted(plan.steps, min(max(scene.step, 0), plan.last), side="right")) - 1
     first, last, top = float(plan.rates[0]), float(plan.rates[-1]), int(np.argmax(plan.rates))
+    moment = moment_at(lane.view, scene.step)
+    recorded = float(moment.line[lane.view.run_columns.index("learning_rate")]) if moment is not None else math.nan
+    rate = recorded if math.isfinite(recorded) else float(plan.rates[at])
     now = _("{kind}: the rate is {now} at step {step}.").format(
-        kind=_(lane.training.schedule.label), now=number_text(float(plan.rates[at]), 3), step=number_text(scene.step, 9)
+        kind=_(lane.training.schedule.label), now=number_text(rate, 3), step=number_text(scene.step, 9)
     )
     if float(plan.rates.min()) == float(plan.rates.max()):
         return now + " " + _("It stays as it is.")

@@ -16,6 +16,9 @@ from .base import LearningRate, Optimizer
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
+    from ..interop.keras import KerasScript
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Script
 
 
 @Optimizer.registry.add("adagrad")
@@ -50,6 +53,22 @@ class Adagrad(Optimizer, frozen=True, kw_only=True, tag="adagrad"):
         epsilon = build.live(f"{place}.epsilon", self.epsilon)
         count = tensor.parameter.count
         build.update(adagrad_update, tensor.gradient, total, tensor.update, count, build.rate, epsilon)
+
+    def to_pytorch(self, code: PyTorchScript) -> None:
+        code.built_in(f"torch.optim.Adagrad(p.values(), lr=LEARNING_RATE, eps={code.number(self.epsilon)})")
+
+    def to_keras(self, code: KerasScript) -> None:
+        code.note("keras.optimizers.Adagrad adds epsilon under the root, and starts the sum at 0.1")
+        self.to_code(code)
+
+    def to_code(self, code: Script) -> None:
+        code.slots("squares")
+        root = f"{code.package}.sqrt(squares[name])"
+        code.optimize(f"""
+            for name in g:
+                squares[name] = squares[name] + g[name] ** 2
+                {code.subtract("p[name]", f"rate * g[name] / ({root} + {code.number(self.epsilon)})")}
+        """)
 
 
 @kernel

@@ -6,11 +6,14 @@ v^ = v / (1 - b2^t), the form of torch.optim.Adam.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ..text import N_
 from .base import Optimizer
 from .moments import MomentOptimizer
+
+if TYPE_CHECKING:
+    from ..interop.pytorch import PyTorchScript
 
 
 @Optimizer.registry.add("adam")
@@ -22,3 +25,6 @@ class Adam(MomentOptimizer, frozen=True, kw_only=True, tag="adam"):
     label: ClassVar[str] = N_("Adam")
     formula: ClassVar[str] = "m ← β₁ m + (1 − β₁)∇w,  v ← β₂ v + (1 − β₂)(∇w)²,  Δw = −η m̂ / (√v̂ + ε)"
     source: ClassVar[str] = "Kingma & Ba 2015 (arXiv 1412.6980), algorithm 1; torch.optim.Adam"
+
+    def to_pytorch(self, code: PyTorchScript) -> None:
+        code.built_in(f"torch.optim.Adam(p.values(), {self.torch_settings(code)})")

@@ -13,6 +13,8 @@ from .moments import MomentOptimizer
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Script
 
 
 @Optimizer.registry.add("adamw")
@@ -30,3 +32,11 @@ class AdamW(MomentOptimizer, frozen=True, kw_only=True, tag="adamw"):
         if tensor.parameter.regularized:
             decay = build.live(f"{place}.weight_decay", self.weight_decay)
             build.update(add_decay, tensor.master, tensor.update, tensor.parameter.count, build.rate, decay)
+
+    def to_pytorch(self, code: PyTorchScript) -> None:
+        code.decouple(self.weight_decay)
+        code.built_in(f"torch.optim.AdamW({code.groups(code.take_decay())}, {self.torch_settings(code)})")
+
+    def to_code(self, code: Script) -> None:
+        code.decouple(self.weight_decay)
+        super().to_code(code)

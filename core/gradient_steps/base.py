@@ -21,6 +21,10 @@ from ..text import N_
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
     from ..experiment import Training
+    from ..interop.keras import KerasScript
+    from ..interop.numpy import NumpyScript
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Script
 
 PACKAGE = "layerscope.core.gradient_steps"
 
@@ -117,6 +121,22 @@ class GradientStep(Kind, frozen=True, kw_only=True):
         `tensor.update`.
         """
         raise NotImplementedError
+
+    def to_code(self, code: Script) -> None:
+        """Write the formulas into an exported program, in words that all frameworks know: see `Script.optimize`."""
+        raise NotImplementedError
+
+    def to_pytorch(self, code: PyTorchScript) -> None:
+        """Write it into a PyTorch program: with what PyTorch has for it, where that is the same formula."""
+        self.to_code(code)
+
+    def to_keras(self, code: KerasScript) -> None:
+        """The same in Keras."""
+        self.to_code(code)
+
+    def to_numpy(self, code: NumpyScript) -> None:
+        """The same in NumPy."""
+        self.to_code(code)
 
 
 class Optimizer(GradientStep, frozen=True, kw_only=True):

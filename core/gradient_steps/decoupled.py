@@ -12,6 +12,7 @@ from .base import Regularizer, Stage, Strength, add_decay
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
+    from ..interop.script import Script
 
 
 @Regularizer.registry.add("decoupled")
@@ -33,3 +34,6 @@ class Decoupled(Regularizer, frozen=True, kw_only=True, tag="decoupled"):
         if tensor.parameter.regularized:
             strength = build.live(f"{place}.strength", self.strength)
             build.update(add_decay, tensor.master, tensor.update, tensor.parameter.count, build.rate, strength)
+
+    def to_code(self, code: Script) -> None:
+        code.decouple(self.strength)

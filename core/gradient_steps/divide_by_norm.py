@@ -13,6 +13,7 @@ from .base import Clipping, Threshold, multiply
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
+    from ..interop.script import Script
 
 
 @Clipping.registry.add("divide_by_norm")
@@ -37,6 +38,15 @@ class DivideByNorm(Clipping, frozen=True, kw_only=True, tag="divide_by_norm"):
 
     def emit(self, build: Builder, tensor: Tensor, place: str) -> None:
         build.update(multiply, tensor.gradient, tensor.parameter.count, build.shared(f"{place}.factor"))
+
+    def to_code(self, code: Script) -> None:
+        code.change_gradients(f"""
+            # clipping: a gradient with a norm above {code.number(self.threshold)} is divided by it
+            norm = {code.norm("g")}
+            if norm > {code.number(self.threshold)}:
+                for name in g:
+                    g[name] /= norm
+        """)
 
 
 @kernel

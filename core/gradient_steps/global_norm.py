@@ -13,6 +13,8 @@ from .base import Clipping, Threshold, multiply
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Script
 
 
 @Clipping.registry.add("global_norm")
@@ -33,6 +35,17 @@ class GlobalNorm(Clipping, frozen=True, kw_only=True, tag="global_norm"):
 
     def emit(self, build: Builder, tensor: Tensor, place: str) -> None:
         build.update(multiply, tensor.gradient, tensor.parameter.count, build.shared(f"{place}.factor"))
+
+    def to_pytorch(self, code: PyTorchScript) -> None:
+        code.change_gradients(f"nn.utils.clip_grad_norm_(p.values(), {code.number(self.threshold)})")
+
+    def to_code(self, code: Script) -> None:
+        code.change_gradients(f"""
+            # clipping: the gradient of the whole network gets a norm of at most {code.number(self.threshold)}
+            norm = {code.norm("g")}
+            for name in g:
+                g[name] *= min(1.0, {code.number(self.threshold)} / (norm + 1e-6))
+        """)
 
 
 @kernel

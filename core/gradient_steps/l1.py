@@ -17,6 +17,9 @@ from .base import Regularizer, Stage, Strength
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
+    from ..interop.keras import KerasScript
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Script
 
 
 @Regularizer.registry.add("l1")
@@ -37,6 +40,23 @@ class L1(Regularizer, frozen=True, kw_only=True, tag="l1"):
         if tensor.parameter.regularized:
             strength = build.live(f"{place}.strength", self.strength)
             build.update(add_l1, tensor.master, tensor.gradient, tensor.parameter.count, strength)
+
+    def to_pytorch(self, code: PyTorchScript) -> None:
+        self._to_loss(code)
+
+    def to_keras(self, code: KerasScript) -> None:
+        self._to_loss(code)
+
+    def _to_loss(self, code: PyTorchScript | KerasScript) -> None:
+        total = f"sum({code.package}.sum({code.package}.abs(p[name])) for name in weights)"
+        code.penalty("L1: pulls all weights alike", f"{code.number(self.strength)} * {total}")
+
+    def to_code(self, code: Script) -> None:
+        code.change_gradients(f"""
+            # L1: pulls all weights alike
+            for name in weights:
+                g[name] += {code.number(self.strength)} * {code.package}.sign(p[name])
+        """)
 
 
 @kernel

@@ -17,6 +17,9 @@ from .base import Regularizer, Stage, Strength
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
+    from ..interop.keras import KerasScript
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Script
 
 
 @Regularizer.registry.add("l2")
@@ -38,6 +41,23 @@ class L2(Regularizer, frozen=True, kw_only=True, tag="l2"):
         if tensor.parameter.regularized:
             strength = build.live(f"{place}.strength", self.strength)
             build.update(add_l2, tensor.master, tensor.gradient, tensor.parameter.count, strength)
+
+    def to_pytorch(self, code: PyTorchScript) -> None:
+        self._to_loss(code)
+
+    def to_keras(self, code: KerasScript) -> None:
+        self._to_loss(code)
+
+    def _to_loss(self, code: PyTorchScript | KerasScript) -> None:
+        total = f"sum({code.package}.sum(p[name] ** 2) for name in weights)"
+        code.penalty("L2: pulls large weights most", f"{code.number(0.5 * self.strength)} * {total}")
+
+    def to_code(self, code: Script) -> None:
+        code.change_gradients(f"""
+            # L2: pulls large weights most
+            for name in weights:
+                g[name] += {code.number(self.strength)} * p[name]
+        """)
 
 
 @kernel

@@ -16,6 +16,7 @@ from .base import Clipping, Threshold, multiply
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
+    from ..interop.script import Script
 
 
 @Clipping.registry.add("layer_norm")
@@ -46,6 +47,16 @@ class LayerNormClipping(Clipping, frozen=True, kw_only=True, tag="layer_norm"):
     def emit(self, build: Builder, tensor: Tensor, place: str) -> None:
         factor = build.shared(f"{place}.factor.{tensor.path}")
         build.update(multiply, tensor.gradient, tensor.parameter.count, factor)
+
+    def to_code(self, code: Script) -> None:
+        code.change_gradients(f"""
+            # clipping: the gradient of every layer gets a norm of at most {code.number(self.threshold)}
+            for layer in dict.fromkeys(name.rpartition(".")[0] for name in g):
+                own = [name for name in g if name.rpartition(".")[0] == layer]
+                norm = {code.norm("own")}
+                for name in own:
+                    g[name] *= min(1.0, {code.number(self.threshold)} / (norm + 1e-6))
+        """)
 
 
 @kernel

@@ -15,6 +15,8 @@ from .base import LearningRate, Optimizer, WeightDecay, add_decay
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
+    from ..interop.keras import KerasScript
+    from ..interop.script import Script
 
 
 @Optimizer.registry.add("lion")
@@ -53,6 +55,25 @@ class Lion(Optimizer, frozen=True, kw_only=True, tag="lion"):
         if tensor.parameter.regularized:
             decay = build.live(f"{place}.weight_decay", self.weight_decay)
             build.update(add_decay, tensor.master, tensor.update, count, build.rate, decay)
+
+    def to_keras(self, code: KerasScript) -> None:
+        if self.beta1 == 0.0:  # which Keras refuses
+            self.to_code(code)
+            return
+        code.decouple(self.weight_decay)
+        betas = f"beta_1={code.number(self.beta1)}, beta_2={code.number(self.beta2)}"
+        code.built_in(f"keras.optimizers.Lion(LEARNING_RATE, {betas})")
+
+    def to_code(self, code: Script) -> None:
+        code.decouple(self.weight_decay)
+        beta1, beta2 = code.number(self.beta1), code.number(self.beta2)
+        code.slots("direction")
+        code.optimize(f"""
+            for name in g:
+                sign = {code.package}.sign({beta1} * direction[name] + (1 - {beta1}) * g[name])
+                {code.subtract("p[name]", "rate * sign")}
+                direction[name] = {beta2} * direction[name] + (1 - {beta2}) * g[name]
+        """)
 
 
 @kernel

@@ -16,6 +16,8 @@ from .base import Regularizer, Stage
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Script
 
 
 @Regularizer.registry.add("max_norm")
@@ -50,6 +52,26 @@ class MaxNorm(Regularizer, frozen=True, kw_only=True, tag="max_norm"):
             factors = build.scratch(units)
             inputs = tensor.parameter.count // units
             build.update(limit_norms, tensor.master, tensor.update, factors, inputs, units, limit)
+
+    def to_pytorch(self, code: PyTorchScript) -> None:
+        code.after(
+            f"""
+            # max-norm: no unit's incoming weights are longer than {code.number(self.limit)}
+            for name in weights:
+                w = p[name].view(len(p[name]), -1)  # a row for every unit
+                w *= (self.limit / w.norm(dim=1, keepdim=True)).clamp(max=1.0)
+        """.replace("self.limit", code.number(self.limit))
+        )
+
+    def to_code(self, code: Script) -> None:
+        limit, package = code.number(self.limit), code.package
+        code.after(f"""
+            # max-norm: no unit's incoming weights are longer than {limit}
+            for name in weights:
+                w = {package}.reshape(p[name], (-1, p[name].shape[-1]))  # a column for every unit
+                norm = {package}.sqrt({package}.sum(w**2, axis=0))
+                {code.assign("p[name]", f"p[name] * ({limit} / {package}.maximum(norm, {limit}))")}
+        """)
 
 
 @kernel

@@ -17,6 +17,9 @@ from .base import Epsilon, LearningRate, Optimizer
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
+    from ..interop.keras import KerasScript
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Script
 
 Beta1 = Annotated[
     float,
@@ -65,6 +68,28 @@ class MomentOptimizer(Optimizer, frozen=True, kw_only=True):
             build.live(f"{place}.epsilon", self.epsilon),
             build.shared(f"{place}.factors", 3),
         )
+
+    def torch_settings(self, code: PyTorchScript) -> str:
+        """The settings that torch.optim's optimizers of this family share."""
+        betas = f"({code.number(self.beta1)}, {code.number(self.beta2)})"
+        return f"lr=LEARNING_RATE, betas={betas}, eps={code.number(self.epsilon)}"
+
+    def to_keras(self, code: KerasScript) -> None:
+        code.note("Keras adds epsilon before the means are corrected for their start at zero")
+        self.to_code(code)
+
+    def to_code(self, code: Script) -> None:
+        beta1, beta2 = code.number(self.beta1), code.number(self.beta2)
+        code.slots("m", "v")
+        code.optimize(f"""
+            t = step + 1
+            for name in g:
+                m[name] = {beta1} * m[name] + (1 - {beta1}) * g[name]
+                v[name] = {beta2} * v[name] + (1 - {beta2}) * g[name] ** 2
+                mean = m[name] / (1 - {beta1} ** t)
+                root = {code.package}.sqrt(v[name] / (1 - {beta2} ** t))
+                {code.subtract("p[name]", f"rate * mean / (root + {code.number(self.epsilon)})")}
+        """)
 
 
 @kernel

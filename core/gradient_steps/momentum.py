@@ -14,6 +14,9 @@ from .base import LearningRate, MomentumShare, Optimizer
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
+    from ..interop.keras import KerasScript
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Script
 
 
 @Optimizer.registry.add("momentum")
@@ -35,6 +38,24 @@ class Momentum(Optimizer, frozen=True, kw_only=True, tag="momentum"):
         share = build.live(f"{place}.momentum", self.momentum)
         count = tensor.parameter.count
         build.update(momentum_update, tensor.gradient, velocity, tensor.update, count, build.rate, share)
+
+    def to_pytorch(self, code: PyTorchScript) -> None:
+        code.built_in(f"torch.optim.SGD(p.values(), lr=LEARNING_RATE, momentum={code.number(self.momentum)})")
+
+    def to_keras(self, code: KerasScript) -> None:
+        if code.rate_changes:
+            code.note("keras.optimizers.SGD keeps the rate inside of the velocity; here it stays outside")
+            self.to_code(code)
+        else:
+            code.built_in(f"keras.optimizers.SGD(LEARNING_RATE, momentum={code.number(self.momentum)})")
+
+    def to_code(self, code: Script) -> None:
+        code.slots("velocity")
+        code.optimize(f"""
+            for name in g:
+                velocity[name] = {code.number(self.momentum)} * velocity[name] + g[name]
+                {code.subtract("p[name]", "rate * velocity[name]")}
+        """)
 
 
 @kernel

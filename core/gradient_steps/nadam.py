@@ -17,6 +17,9 @@ from .moments import MomentOptimizer
 
 if TYPE_CHECKING:
     from ..engine.program import Builder
+    from ..interop.keras import KerasScript
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Script
 
 
 @Optimizer.registry.add("nadam")
@@ -54,6 +57,34 @@ class Nadam(MomentOptimizer, frozen=True, kw_only=True, tag="nadam"):
             build.live(f"{place}.psi", self.psi),
             build.shared(f"{place}.factors", 3),
         )
+
+    def to_pytorch(self, code: PyTorchScript) -> None:
+        settings = f"{self.torch_settings(code)}, momentum_decay={code.number(self.psi)}"
+        code.built_in(f"torch.optim.NAdam(p.values(), {settings})")
+
+    def to_keras(self, code: KerasScript) -> None:
+        code.note("keras.optimizers.Nadam lets the share of the mean grow 250 times as fast, and has another epsilon")
+        self.to_code(code)
+
+    def to_code(self, code: Script) -> None:
+        beta1, beta2 = code.number(self.beta1), code.number(self.beta2)
+        code.slots("m", "v")
+        code.before("product = 1.0  # of all shares of the mean so far")
+        code.define(f"""
+            def mean_share(t):
+                return {beta1} * (1 - 0.5 * 0.96 ** (t * {code.number(self.psi)}))
+        """)
+        code.optimize(f"""
+            t = step + 1
+            share, coming = mean_share(t), mean_share(t + 1)
+            product *= share
+            for name in g:
+                m[name] = {beta1} * m[name] + (1 - {beta1}) * g[name]
+                v[name] = {beta2} * v[name] + (1 - {beta2}) * g[name] ** 2
+                mean = coming * m[name] / (1 - product * coming) + (1 - share) * g[name] / (1 - product)
+                root = {code.package}.sqrt(v[name] / (1 - {beta2} ** t))
+                {code.subtract("p[name]", f"rate * mean / (root + {code.number(self.epsilon)})")}
+        """)
 
 
 @kernel

@@ -14,6 +14,9 @@ from .base import LearningRate, MomentumShare, Optimizer
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
+    from ..interop.keras import KerasScript
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Script
 
 
 @Optimizer.registry.add("nesterov")
@@ -33,6 +36,27 @@ class Nesterov(Optimizer, frozen=True, kw_only=True, tag="nesterov"):
         share = build.live(f"{place}.momentum", self.momentum)
         count = tensor.parameter.count
         build.update(nesterov_update, tensor.gradient, velocity, tensor.update, count, build.rate, share)
+
+    def to_pytorch(self, code: PyTorchScript) -> None:
+        share = f", momentum={code.number(self.momentum)}, nesterov=True" if self.momentum else ""
+        code.built_in(f"torch.optim.SGD(p.values(), lr=LEARNING_RATE{share})")
+
+    def to_keras(self, code: KerasScript) -> None:
+        if code.rate_changes:
+            code.note("keras.optimizers.SGD keeps the rate inside of the velocity; here it stays outside")
+            self.to_code(code)
+        else:
+            share = code.number(self.momentum)
+            code.built_in(f"keras.optimizers.SGD(LEARNING_RATE, momentum={share}, nesterov=True)")
+
+    def to_code(self, code: Script) -> None:
+        share = code.number(self.momentum)
+        code.slots("velocity")
+        code.optimize(f"""
+            for name in g:
+                velocity[name] = {share} * velocity[name] + g[name]
+                {code.subtract("p[name]", f"rate * (g[name] + {share} * velocity[name])")}
+        """)
 
 
 @kernel

@@ -18,6 +18,7 @@ from .base import LearningRate, Optimizer
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
+    from ..interop.script import Script
 
 
 @Optimizer.registry.add("normalized_gradient")
@@ -39,6 +40,13 @@ class NormalizedGradient(Optimizer, frozen=True, kw_only=True, tag="normalized_g
     def emit(self, build: Builder, tensor: Tensor, place: str) -> None:
         count = tensor.parameter.count
         build.update(normalized_update, tensor.gradient, tensor.update, count, build.rate, build.norm)
+
+    def to_code(self, code: Script) -> None:
+        code.optimize(f"""
+            norm = {code.norm("g")}
+            for name in g:
+                {code.subtract("p[name]", "rate * g[name] / norm")}
+        """)
 
 
 @kernel

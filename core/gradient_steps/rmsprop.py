@@ -17,6 +17,9 @@ from .base import Epsilon, LearningRate, Optimizer
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
+    from ..interop.keras import KerasScript
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Script
 
 
 @Optimizer.registry.add("rmsprop")
@@ -49,6 +52,23 @@ class RmsProp(Optimizer, frozen=True, kw_only=True, tag="rmsprop"):
         epsilon = build.live(f"{place}.epsilon", self.epsilon)
         count = tensor.parameter.count
         build.update(rmsprop_update, tensor.gradient, squares, tensor.update, count, build.rate, decay, epsilon)
+
+    def to_pytorch(self, code: PyTorchScript) -> None:
+        settings = f"alpha={code.number(self.decay)}, eps={code.number(self.epsilon)}"
+        code.built_in(f"torch.optim.RMSprop(p.values(), lr=LEARNING_RATE, {settings})")
+
+    def to_keras(self, code: KerasScript) -> None:
+        code.note("keras.optimizers.RMSprop adds epsilon under the root")
+        self.to_code(code)
+
+    def to_code(self, code: Script) -> None:
+        code.slots("squares")
+        decay, root = code.number(self.decay), f"{code.package}.sqrt(squares[name])"
+        code.optimize(f"""
+            for name in g:
+                squares[name] = {decay} * squares[name] + (1 - {decay}) * g[name] ** 2
+                {code.subtract("p[name]", f"rate * g[name] / ({root} + {code.number(self.epsilon)})")}
+        """)
 
 
 @kernel

@@ -11,6 +11,9 @@ from .base import LearningRate, Optimizer
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
+    from ..interop.keras import KerasScript
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Script
 
 
 @Optimizer.registry.add("sgd")
@@ -24,6 +27,18 @@ class Sgd(Optimizer, frozen=True, kw_only=True, tag="sgd"):
 
     def emit(self, build: Builder, tensor: Tensor, place: str) -> None:
         build.update(sgd_update, tensor.gradient, tensor.update, tensor.parameter.count, build.rate)
+
+    def to_pytorch(self, code: PyTorchScript) -> None:
+        code.built_in("torch.optim.SGD(p.values(), lr=LEARNING_RATE)")
+
+    def to_keras(self, code: KerasScript) -> None:
+        code.built_in("keras.optimizers.SGD(LEARNING_RATE)")
+
+    def to_code(self, code: Script) -> None:
+        code.optimize(f"""
+            for name in g:
+                {code.subtract("p[name]", "rate * g[name]")}
+        """)
 
 
 @kernel

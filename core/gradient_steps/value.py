@@ -14,6 +14,8 @@ from .base import Clipping, Threshold
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Script
 
 
 @Clipping.registry.add("value")
@@ -29,6 +31,17 @@ class ValueClipping(Clipping, frozen=True, kw_only=True, tag="value"):
     def emit(self, build: Builder, tensor: Tensor, place: str) -> None:
         threshold = build.live(f"{place}.threshold", self.threshold)
         build.update(clip_values, tensor.gradient, tensor.parameter.count, threshold)
+
+    def to_pytorch(self, code: PyTorchScript) -> None:
+        code.change_gradients(f"nn.utils.clip_grad_value_(p.values(), {code.number(self.threshold)})")
+
+    def to_code(self, code: Script) -> None:
+        limit = code.number(self.threshold)
+        code.change_gradients(f"""
+            # clipping: every number of the gradient is cut to at most {limit} in size
+            for name in g:
+                g[name] = {code.package}.clip(g[name], -{limit}, {limit})
+        """)
 
 
 @kernel

@@ -10,10 +10,14 @@ from numpy.typing import NDArray
 from ..activations import ACTIVATIONS, Activation
 from ..fields import about
 from ..text import N_, _
-from .base import Layer, Shape
+from .base import Group, Layer, Shape
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
+    from ..interop.keras import KerasScript
+    from ..interop.numpy import NumpyScript
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Place
     from ..theory.mean_field import Signal
 
 
@@ -25,6 +29,7 @@ class ActivationLayer(Layer, frozen=True, kw_only=True, tag="activation"):
     formula: ClassVar[str] = "y = φ(x)"
     source: ClassVar[str] = "torch.nn.ReLU, torch.nn.Tanh and the others, with PyTorch's definitions"
     main_fields: ClassVar[tuple[str, ...]] = ("function",)
+    group: ClassVar[Group] = "function"
 
     function: Annotated[str, about(N_("function"), N_("What every number is sent through."), choices=ACTIVATIONS)] = (
         "relu"
@@ -90,3 +95,21 @@ class ActivationLayer(Layer, frozen=True, kw_only=True, tag="activation"):
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
         return signal.through_function(self.activation, self.parameter)
+
+    def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
+        text = self.activation.pytorch.format(x=x, p=code.number(self.parameter))
+        return code.functional(text.removeprefix("F.")) if text.startswith("F.") else text
+
+    def to_keras(self, code: KerasScript, here: Place, x: str) -> str:
+        return self.activation.keras.format(x=x, p=code.number(self.parameter))
+
+    def to_numpy(self, code: NumpyScript, here: Place, x: str) -> str:
+        if self.function == "identity":
+            return x
+        for helper in self.activation.numpy_helpers:
+            code.define(helper)
+        name, value, slope = self.activation.parameter, *self.activation.numpy
+        given = f"x, {name}" if name else "x"
+        source = f"def {self.function}({given}):\n    return {value}\n\n" if value else ""
+        source += f"def {self.function}_backward(dy, {given}):\n    return dy * {slope}\n"
+        return code.call(here, x, self.function, source, *([code.number(self.parameter)] if name else []))

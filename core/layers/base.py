@@ -3,24 +3,48 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..fields import Kind
+from ..fields import Kind, about
 from ..initializers import Initializer
 from ..registry import Registry
 from ..text import N_, _
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
+    from ..interop.keras import KerasScript
+    from ..interop.numpy import NumpyScript
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Place
     from ..theory.mean_field import Signal
 
 Shape = tuple[int, ...]
+
+# what exported NumPy programs of convolutions and pooling layers call
+NUMPY_WINDOWS = '''
+def windows(x, size, stride, padding):
+    """Every window of images with zeros around them: (samples, rows, columns, height, width, channels)"""
+    x = np.pad(x, ((0, 0), *padding, (0, 0)))
+    found = np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(1, 2))
+    return found[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)
+'''
+
+# What a kind of layer is for: its place in the palette, in the order in which a person should meet them.
+Group = Literal["weights", "function", "shape", "normalization", "regularization", "block"]
+GROUPS: dict[str, str] = {
+    "weights": N_("Layers with weights"),
+    "function": N_("Functions"),
+    "shape": N_("Images smaller, images flat"),
+    "normalization": N_("Normalization"),
+    "regularization": N_("Against overfitting"),
+    "block": N_("Blocks of layers"),
+}
 
 
 class Parameter(msgspec.Struct, frozen=True):
@@ -77,9 +101,12 @@ class Chain(msgspec.Struct, frozen=True):
     numbered: bool = True
 
     def members(self, path: str) -> Iterator[tuple[str, Layer]]:
-        """(path, layer) of the layers of the block at `path`."""
-        for index, layer in enumerate(self.layers):
-            yield (f"{path}.{self.place}.{index}" if self.numbered else f"{path}.{self.place}"), layer
+        """(path, layer) of the layers of the block at `path` that are not muted."""
+        if not self.numbered:
+            yield from ((f"{path}.{self.place}", layer) for layer in self.layers)
+            return
+        for index, layer in working(self.layers):
+            yield f"{path}.{self.place}.{index}", layer
 
 
 class Layer(Kind, frozen=True, kw_only=True):
@@ -89,6 +116,24 @@ class Layer(Kind, frozen=True, kw_only=True):
 
     # fields that the card offers for editing in place
     main_fields: ClassVar[tuple[str, ...]] = ()
+
+    # where the palette offers it
+    group: ClassVar[Group] = "weights"
+
+    # the sign of how the chains inside come together: "+" added, "∥" side by side; "" where nothing has to
+    joined: ClassVar[str] = ""
+
+    muted: Annotated[
+        bool,
+        about(
+            N_("muted"),
+            N_("A muted layer is passed over, as if it were not there. All other layers keep their places and draws."),
+        ),
+    ] = False
+
+    def passes_by(self) -> bool:
+        """Whether the input itself also goes around the layers inside, to where they come together."""
+        return False
 
     def title(self) -> str:
         """The name on the card, translated."""
@@ -146,10 +191,31 @@ class Layer(Kind, frozen=True, kw_only=True):
         """What mean-field theory expects of a signal on its way through this layer at initialization."""
         raise NotImplementedError
 
+    def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
+        """The expression of the layer's output for the variable `x`, in an exported PyTorch program."""
+        raise NotImplementedError
+
+    def to_keras(self, code: KerasScript, here: Place, x: str) -> str:
+        """The same in Keras."""
+        raise NotImplementedError
+
+    def to_numpy(self, code: NumpyScript, here: Place, x: str) -> str:
+        """The same in NumPy; the way back is told to `code.go_back`, most simply by `code.call`."""
+        raise NotImplementedError
+
+
+def working(layers: Sequence[Layer]) -> Iterator[tuple[int, Layer]]:
+    """(place, layer) of the layers that are not muted.
+
+    The others keep their places, and with them their paths and random draws: with and without a muted layer, two
+    networks start from the same weights.
+    """
+    return ((index, layer) for index, layer in enumerate(layers) if not layer.muted)
+
 
 def chain_shape(layers: tuple[Layer, ...], given: Shape) -> Shape:
     """What layers one after the other make of inputs of shape `given`; an InputError where one cannot be."""
-    for layer in layers:
+    for _index, layer in working(layers):
         given = layer.output_shape(given)
     return given
 

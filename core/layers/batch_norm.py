@@ -18,10 +18,14 @@ from ..engine.sums import column_products, column_squares, column_sums
 from ..fields import about
 from ..initializers import Constant, Zeros
 from ..text import N_, _
-from .base import Layer, Parameter, Shape, channels_of
+from .base import Group, Layer, Parameter, Shape, channels_of
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
+    from ..interop.keras import KerasScript
+    from ..interop.numpy import NumpyScript
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Place
     from ..theory.mean_field import Signal
 
 
@@ -34,6 +38,7 @@ class BatchNorm(Layer, frozen=True, kw_only=True, tag="batch_norm"):
     """
 
     label: ClassVar[str] = N_("Batch norm")
+    group: ClassVar[Group] = "normalization"
     formula: ClassVar[str] = "y = γ (x − μ_B) / √(σ²_B + ε) + β"
     source: ClassVar[str] = "Ioffe & Szegedy 2015 (arXiv 1502.03167), algorithm 1; torch.nn.BatchNorm1d"
 
@@ -93,6 +98,83 @@ class BatchNorm(Layer, frozen=True, kw_only=True, tag="batch_norm"):
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
         return signal.through_batch_norm(self.epsilon)
+
+    def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
+        settings = f"{channels_of(here.given)}, eps={code.number(self.epsilon)}, momentum={code.number(self.momentum)}"
+        names = {"gamma": "weight", "beta": "bias"}
+        names |= {"running_mean": "running_mean", "running_variance": "running_var"}
+        return f"{code.module(here, f'nn.BatchNorm{2 if here.is_image else 1}d({settings})', **names)}({x})"
+
+    def to_keras(self, code: KerasScript, here: Place, x: str) -> str:
+        kind = "layers.BatchNormalization"
+        if code.evaluates:
+            # the only difference is in evaluation
+            code.define(KERAS)
+            kind = "BatchNorm"
+        momentum, epsilon = code.number(1.0 - self.momentum), code.number(self.epsilon)
+        names = {"gamma": "gamma", "beta": "beta", "running_mean": "moving_mean", "running_variance": "moving_variance"}
+        return (
+            f"{code.module(here, f'{kind}(momentum={momentum}, epsilon={epsilon})', **names)}({x}, training=training)"
+        )
+
+    def to_numpy(self, code: NumpyScript, here: Place, x: str) -> str:
+        epsilon = code.number(self.epsilon)
+        trained = code.call(here, x, "batch_norm", NUMPY, "gamma", "beta", epsilon)
+        if not code.evaluates:
+            return trained
+        code.define_pair(NUMPY_EVALUATED)
+        y, own = code.value(here.path), f'p["{here.path}.gamma"], p["{here.path}.beta"]'
+        kept = f'p["{here.path}.running_mean"], p["{here.path}.running_variance"]'
+        code.line("if training:")
+        code.line(f"    follow({x}, {kept}, {code.number(self.momentum)})")
+        code.line(f"    {y} = {trained}")
+        code.line("else:")
+        code.line(f"    {y} = batch_norm_evaluated({x}, {own}, {kept}, {epsilon})")
+        return y
+
+
+NUMPY = '''
+def batch_norm(x, gamma, beta, epsilon):
+    """y = γ (x - μ) / √(σ² + ε) + β, mean and variance over the minibatch (and the pixels of an image)"""
+    axes = tuple(range(x.ndim - 1))
+    return gamma * (x - x.mean(axes)) / np.sqrt(x.var(axes) + epsilon) + beta
+
+def batch_norm_backward(dy, x, gamma, beta, epsilon):
+    """dx = γ / √(σ² + ε) (dy - mean(dy) - x̂ mean(dy x̂)), dγ = Σ dy x̂, dβ = Σ dy, x̂ = (x - μ) / √(σ² + ε)"""
+    axes = tuple(range(x.ndim - 1))
+    deviation = np.sqrt(x.var(axes) + epsilon)
+    normal = (x - x.mean(axes)) / deviation
+    dx = gamma / deviation * (dy - dy.mean(axes) - normal * (dy * normal).mean(axes))
+    return dx, (dy * normal).sum(axes), dy.sum(axes)
+'''
+NUMPY_EVALUATED = '''
+def follow(x, mean, variance, momentum):
+    """The running statistics move toward those of the minibatch; the variance taken up is the unbiased one"""
+    axes = tuple(range(x.ndim - 1))
+    count = x.size // x.shape[-1]
+    mean += momentum * (x.mean(axes) - mean)
+    if count > 1:  # one number alone has no variance
+        variance += momentum * (x.var(axes) * count / (count - 1) - variance)
+
+def batch_norm_evaluated(x, gamma, beta, mean, variance, epsilon):
+    """As batch_norm, with the running statistics"""
+    return gamma * (x - mean) / np.sqrt(variance + epsilon) + beta
+'''
+KERAS = '''
+class BatchNorm(layers.BatchNormalization):
+    """As in Keras, but the running variance takes up the unbiased variance, as in PyTorch."""
+
+    def call(self, x, training=False):
+        before = ops.copy(self.moving_variance)
+        y = super().call(x, training=training)
+        if training:
+            axes = tuple(range(len(x.shape) - 1))
+            count = ops.size(x) // x.shape[-1]
+            unbiased = ops.stop_gradient(ops.var(x, axis=axes)) * count / max(count - 1, 1)
+            share = 1 - self.momentum
+            self.moving_variance.assign(before + share * (unbiased - before))
+        return y
+'''
 
 
 @kernel

@@ -20,13 +20,19 @@ from ..errors import InputError
 from ..fields import about
 from ..initializers import GlorotNormal, Initializer, Zeros
 from ..text import N_, _
-from .base import Layer, Parameter, Shape, image
+from .base import NUMPY_WINDOWS, Layer, Parameter, Shape, image
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
+    from ..interop.keras import KerasScript
+    from ..interop.numpy import NumpyScript
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Place
     from ..theory.mean_field import Signal
 
-LARGEST_MATRIX = 2_000_000  # numbers in the matrix of windows; larger batches are taken in parts
+# Numbers in the matrix of windows; larger batches are taken in parts. Parts of this size stay in the processor's
+# cache and on one thread: with 2,000,000 and two threads a step took four times as long on a busy machine.
+LARGEST_MATRIX = 200_000
 
 
 @Layer.registry.add("conv2d")
@@ -160,6 +166,66 @@ class Conv2d(Layer, frozen=True, kw_only=True, tag="conv2d"):
             log_variance=behind.log_variance + 2.0 / filters - 2.0 / behind.width,
             backward_log_variance=2.0 / channels,
         )
+
+    def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
+        (above, below), (left, right) = self._padding(here.given)
+        names = {"weight": "weight", "bias": "bias"} if self.bias else {"weight": "weight"}
+        settings = [str(here.given[2]), str(self.filters), str(self.kernel_size)]
+        if self.stride != 1:
+            settings.append(f"stride={self.stride}")
+        if above == below and left == right and (above or left):
+            settings.append(f"padding={above}" if above == left else f"padding=({above}, {left})")
+        elif above or below or left or right:
+            x = code.functional(f"pad({x}, ({left}, {right}, {above}, {below}))")
+        if not self.bias:
+            settings.append("bias=False")
+        part = code.module(here, f"nn.Conv2d({', '.join(settings)})", **names)
+        return f"{part}({x})"
+
+    def to_keras(self, code: KerasScript, here: Place, x: str) -> str:
+        names = {"weight": "kernel", "bias": "bias"} if self.bias else {"weight": "kernel"}
+        settings = [str(self.filters), str(self.kernel_size)]
+        if self.stride != 1:
+            settings.append(f"strides={self.stride}")
+        if self.padding != "valid":
+            settings.append(f'padding="{self.padding}"')
+        if not self.bias:
+            settings.append("use_bias=False")
+        part = code.module(here, f"layers.Conv2D({', '.join(settings)})", **names)
+        return f"{part}({x})"
+
+    def to_numpy(self, code: NumpyScript, here: Place, x: str) -> str:
+        code.define(NUMPY_WINDOWS)
+        padding = str(self._padding(here.given))
+        return code.call(here, x, "conv2d", NUMPY, "weight", "bias" if self.bias else "", str(self.stride), padding)
+
+    def _padding(self, given: Shape) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Zeros ((above, below), (left, right)) of an image."""
+        found = []
+        for length in given[:2]:
+            count, before = self._line(length)
+            total = max(0, (count - 1) * self.stride + self.kernel_size - length) if self.padding == "same" else 0
+            found.append((before, total - before))
+        return found[0], found[1]
+
+
+NUMPY = '''
+def conv2d(x, W, b, stride, padding):
+    """y[i, j, o] = b[o] + Σ x[s i + u, s j + v, c] W[u, v, c, o]: every window times the weights"""
+    return np.einsum("nijuvc,uvco->nijo", windows(x, len(W), stride, padding), W, optimize=True) + b
+
+def conv2d_backward(dy, x, W, b, stride, padding):
+    """dW = windowsᵀ dy; a pixel's gradient is the sum over the windows that it was in"""
+    dW = np.einsum("nijuvc,nijo->uvco", windows(x, len(W), stride, padding), dy, optimize=True)
+    (above, below), (left, right) = padding
+    dx = np.pad(np.zeros_like(x), ((0, 0), (above, below), (left, right), (0, 0)))
+    down, across = stride * (dy.shape[1] - 1) + 1, stride * (dy.shape[2] - 1) + 1
+    for u in range(len(W)):
+        for v in range(len(W)):
+            dx[:, u : u + down : stride, v : v + across : stride] += dy @ W[u, v].T
+    dx = dx[:, above : above + x.shape[1], left : left + x.shape[2]]
+    return dx, dW, dy.sum(axis=(0, 1, 2))
+'''
 
 
 @device

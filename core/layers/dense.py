@@ -16,6 +16,10 @@ from .base import Layer, Parameter, Shape
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
+    from ..interop.keras import KerasScript
+    from ..interop.numpy import NumpyScript
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Place
     from ..theory.mean_field import Signal
 
 
@@ -65,6 +69,31 @@ class Dense(Layer, frozen=True, kw_only=True, tag="dense"):
             raise NotImplementedError("mean-field theory is about random weights")
         n, m = math.prod(given), self.units
         return signal.through_weights(n, m, self.init.fitted((n, m), n, m, n * signal.second_moment))
+
+    def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
+        names = {"weight": "weight", "bias": "bias"} if self.bias else {"weight": "weight"}
+        bias = "" if self.bias else ", bias=False"
+        part = code.module(here, f"nn.Linear({math.prod(here.given)}, {self.units}{bias})", **names)
+        return f"{part}({code.flat(x, here)})"
+
+    def to_keras(self, code: KerasScript, here: Place, x: str) -> str:
+        names = {"weight": "kernel", "bias": "bias"} if self.bias else {"weight": "kernel"}
+        part = code.module(here, f"layers.Dense({self.units}{'' if self.bias else ', use_bias=False'})", **names)
+        return f"{part}({code.flat(x, here)})"
+
+    def to_numpy(self, code: NumpyScript, here: Place, x: str) -> str:
+        return code.call(here, x, "dense", NUMPY, "weight", "bias" if self.bias else "")
+
+
+NUMPY = '''
+def dense(x, W, b):
+    """y = x W + b; images are flattened first"""
+    return x.reshape(len(x), -1) @ W + b
+
+def dense_backward(dy, x, W, b):
+    """dx = dy Wᵀ, dW = xᵀ dy, db = sum of dy over the samples"""
+    return (dy @ W.T).reshape(x.shape), x.reshape(len(x), -1).T @ dy, dy.sum(axis=0)
+'''
 
 
 @kernel

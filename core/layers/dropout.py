@@ -16,10 +16,14 @@ from ..engine.memory import block
 from ..engine.random import draw
 from ..fields import about
 from ..text import N_, _
-from .base import Layer, Shape
+from .base import Group, Layer, Shape
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
+    from ..interop.keras import KerasScript
+    from ..interop.numpy import NumpyScript
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Place
     from ..theory.mean_field import Signal
 
 PURPOSE = "dropout"
@@ -37,6 +41,7 @@ class Dropout(Layer, frozen=True, kw_only=True, tag="dropout"):
     formula: ClassVar[str] = "y = m x / (1 − p),  m = 0 with probability p, else 1"
     source: ClassVar[str] = "Srivastava et al. 2014; inverted form of torch.nn.Dropout"
     main_fields: ClassVar[tuple[str, ...]] = ("rate",)
+    group: ClassVar[Group] = "regularization"
 
     rate: Annotated[
         float,
@@ -80,6 +85,30 @@ class Dropout(Layer, frozen=True, kw_only=True, tag="dropout"):
             uniform = (random.bits(stream, masks.shape[1]) >> UPPER).astype(np.float64) * UNIT
             masks[index] = uniform >= self.rate
         return {"mask": masks.reshape(len(steps), rows, *given)}
+
+    def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
+        code.line("if self.training:")
+        code.line(f"    x = {x} * {code.mask(here, x)} / (1 - {code.number(self.rate)})")
+        return "x"
+
+    def to_keras(self, code: KerasScript, here: Place, x: str) -> str:
+        code.line("if training:")
+        code.line(f"    x = {x} * {code.mask(here, x)} / (1 - {code.number(self.rate)})")
+        return "x"
+
+    def to_numpy(self, code: NumpyScript, here: Place, x: str) -> str:
+        trained = code.call(here, x, "dropout", NUMPY, code.mask(here, x), code.number(self.rate))
+        return f"{trained} if training else {x}" if code.evaluates else trained
+
+
+NUMPY = '''
+def dropout(x, mask, rate):
+    """y = m x / (1 - p), m = 0 with probability p, else 1"""
+    return x * mask / (1 - rate)
+
+def dropout_backward(dy, x, mask, rate):
+    return dy * mask / (1 - rate)
+'''
 
 
 @kernel

@@ -9,10 +9,14 @@ from ..engine.kernel import kernel
 from ..engine.layout import ROWS
 from ..engine.memory import block
 from ..text import N_, _
-from .base import Layer, Shape
+from .base import Group, Layer, Shape
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
+    from ..interop.keras import KerasScript
+    from ..interop.numpy import NumpyScript
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Place
     from ..theory.mean_field import Signal
 
 
@@ -21,6 +25,7 @@ class Flatten(Layer, frozen=True, kw_only=True, tag="flatten"):
     """Turns an image into a vector; the numbers stay. (A dense layer does so by itself.)"""
 
     label: ClassVar[str] = N_("Flatten")
+    group: ClassVar[Group] = "shape"
     formula: ClassVar[str] = "y[(i w + j) c + k] = x[i, j, k]"
     source: ClassVar[str] = "torch.nn.Flatten (whose images have their channels first)"
 
@@ -40,6 +45,24 @@ class Flatten(Layer, frozen=True, kw_only=True, tag="flatten"):
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
         return signal.unchanged()
+
+    def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
+        return code.flat(x, here)
+
+    def to_keras(self, code: KerasScript, here: Place, x: str) -> str:
+        return code.flat(x, here)
+
+    def to_numpy(self, code: NumpyScript, here: Place, x: str) -> str:
+        return code.call(here, x, "flatten", NUMPY)
+
+
+NUMPY = """
+def flatten(x):
+    return x.reshape(len(x), -1)
+
+def flatten_backward(dy, x):
+    return dy.reshape(x.shape)
+"""
 
 
 @kernel

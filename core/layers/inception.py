@@ -14,10 +14,14 @@ from ..engine.memory import matrix
 from ..errors import InputError
 from ..fields import about
 from ..text import N_, _
-from .base import Chain, Layer, Shape, chain_shape
+from .base import Chain, Group, Layer, Shape, chain_shape
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
+    from ..interop.keras import KerasScript
+    from ..interop.numpy import NumpyScript
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Place
     from ..theory.mean_field import Inner, Signal
 
 
@@ -26,6 +30,8 @@ class Inception(Layer, frozen=True, kw_only=True, tag="inception"):
     """Branches side by side, their outputs concatenated: channels after channels, or units after units."""
 
     label: ClassVar[str] = N_("Inception block")
+    group: ClassVar[Group] = "block"
+    joined: ClassVar[str] = "∥"
     formula: ClassVar[str] = "y = [F₁(x), F₂(x), …]"
     source: ClassVar[str] = "Szegedy et al. 2014 (arXiv 1409.4842), fig. 2; torch.cat(dim=1)"
     main_fields: ClassVar[tuple[str, ...]] = ()
@@ -86,6 +92,34 @@ class Inception(Layer, frozen=True, kw_only=True, tag="inception"):
             inside += inner
             backward += back  # the branches' shares of the gradient are independent of each other
         return replace(side_by_side(signals), backward=backward, inside=inside)
+
+    def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
+        return f"torch.cat([{', '.join(self._to_model(code, here, x))}], dim=1)"
+
+    def to_keras(self, code: KerasScript, here: Place, x: str) -> str:
+        return f"ops.concatenate([{', '.join(self._to_model(code, here, x))}], axis=-1)"
+
+    def _to_model(self, code: PyTorchScript | KerasScript, here: Place, x: str) -> list[str]:
+        """Write the branches; the variables that carry their outputs."""
+        inputs, found = f"inputs_{here.suffix}", []
+        code.line(f"{inputs} = {x}  # inception block {here.path}")
+        for index, inner in enumerate(self.inside(here.given)):
+            code.chain(inner, here.path, inputs, "x")
+            found.append(f"branch_{here.suffix}_{index}")
+            code.line(f"{found[-1]} = x")
+        return found
+
+    def to_numpy(self, code: NumpyScript, here: Place, x: str) -> str:
+        values, lines, ends = [], [], [0]
+        parts, total = f"parts_{here.suffix}", f"d_{here.suffix}"
+        for index, inner in enumerate(self.inside(here.given)):
+            value, back = code.run_chain([path for path, _layer in inner.members(here.path)], x)
+            values.append(value)
+            ends.append(ends[-1] + chain_shape(inner.layers, here.given)[-1])
+            lines += [f"d = {parts}[{index}]", *back, f"{total} = {total} + d" if index else f"{total} = d"]
+        split = f"{parts} = np.split(d, {ends[1:-1]}, axis=-1)  # inception block {here.path}: to every branch its part"
+        code.go_back(split, *lines, f"d = {total}")
+        return f"np.concatenate([{', '.join(values)}], axis=-1)"
 
 
 @kernel

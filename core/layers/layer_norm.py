@@ -17,10 +17,14 @@ from ..engine.memory import block, matrix
 from ..fields import about
 from ..initializers import Constant, Zeros
 from ..text import N_, _
-from .base import Layer, Parameter, Shape
+from .base import Group, Layer, Parameter, Shape
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
+    from ..interop.keras import KerasScript
+    from ..interop.numpy import NumpyScript
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Place
     from ..theory.mean_field import Signal
 
 
@@ -29,6 +33,7 @@ class LayerNorm(Layer, frozen=True, kw_only=True, tag="layer_norm"):
     """Every sample is normalized over all its numbers, in an image over pixels and channels together."""
 
     label: ClassVar[str] = N_("Layer norm")
+    group: ClassVar[Group] = "normalization"
     formula: ClassVar[str] = "y = γ (x − μ) / √(σ² + ε) + β,  μ and σ² over the numbers of a sample"
     source: ClassVar[str] = "Ba, Kiros & Hinton 2016 (arXiv 1607.06450), eq. 3; torch.nn.LayerNorm(shape)"
 
@@ -68,6 +73,39 @@ class LayerNorm(Layer, frozen=True, kw_only=True, tag="layer_norm"):
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
         return signal.through_layer_norm(self.epsilon)
+
+    def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
+        given = here.given
+        shape = str([given[2], given[0], given[1]]) if here.is_image else str(given[0])
+        constructor = f"nn.LayerNorm({shape}, eps={code.number(self.epsilon)})"
+        return f"{code.module(here, constructor, gamma='weight', beta='bias')}({x})"
+
+    def to_keras(self, code: KerasScript, here: Place, x: str) -> str:
+        axes = "axis=(1, 2, 3), " if here.is_image else ""
+        constructor = f"layers.LayerNormalization({axes}epsilon={code.number(self.epsilon)})"
+        return f"{code.module(here, constructor, gamma='gamma', beta='beta')}({x})"
+
+    def to_numpy(self, code: NumpyScript, here: Place, x: str) -> str:
+        return code.call(here, x, "layer_norm", NUMPY, "gamma", "beta", code.number(self.epsilon))
+
+
+NUMPY = '''
+def layer_norm(x, gamma, beta, epsilon):
+    """y = γ (x - μ) / √(σ² + ε) + β, mean and variance over the numbers of each sample"""
+    axes = tuple(range(1, x.ndim))
+    mean, variance = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
+    return gamma * (x - mean) / np.sqrt(variance + epsilon) + beta
+
+def layer_norm_backward(dy, x, gamma, beta, epsilon):
+    """dx = (d - mean(d) - x̂ mean(d x̂)) / √(σ² + ε), d = γ dy, x̂ = (x - μ) / √(σ² + ε)"""
+    axes = tuple(range(1, x.ndim))
+    deviation = np.sqrt(x.var(axes, keepdims=True) + epsilon)
+    normal = (x - x.mean(axes, keepdims=True)) / deviation
+    d = gamma * dy
+    slope = (d * normal).mean(axes, keepdims=True)
+    dx = (d - d.mean(axes, keepdims=True) - normal * slope) / deviation
+    return dx, (dy * normal).sum(axis=0), dy.sum(axis=0)
+'''
 
 
 @kernel

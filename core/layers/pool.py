@@ -16,10 +16,14 @@ from ..engine.memory import block, matrix
 from ..errors import InputError
 from ..fields import about
 from ..text import N_, _
-from .base import Layer, Shape, image
+from .base import NUMPY_WINDOWS, Group, Layer, Shape, image
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
+    from ..interop.keras import KerasScript
+    from ..interop.numpy import NumpyScript
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Place
     from ..theory.mean_field import Signal
 
 
@@ -69,12 +73,58 @@ class Pool(Layer, frozen=True, kw_only=True):
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
         raise NotImplementedError("mean-field theory does not follow how alike the pixels of a window are")
 
+    def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
+        stride = "" if self.step == self.size else f", stride={self.step}"
+        kind = {"max_pool": "max_pool2d", "average_pool": "avg_pool2d"}[self.kind_name()]
+        return code.functional(f"{kind}({x}, {self.size}{stride})")
+
+    def to_keras(self, code: KerasScript, here: Place, x: str) -> str:
+        return f"ops.{self.kind_name()}({x}, {self.size}, strides={self.step})"
+
+    def to_numpy(self, code: NumpyScript, here: Place, x: str) -> str:
+        code.define(NUMPY_WINDOWS)
+        source = NUMPY_MAX if self.kind_name() == "max_pool" else NUMPY_AVERAGE
+        return code.call(here, x, self.kind_name(), source, str(self.size), str(self.step))
+
+
+NUMPY_MAX = '''
+def max_pool(x, size, stride):
+    """The largest number of every window"""
+    return windows(x, size, stride, ((0, 0), (0, 0))).max(axis=(3, 4))
+
+def max_pool_backward(dy, x, size, stride):
+    """The gradient goes to the place where the largest number stood, the first of equal ones"""
+    found = windows(x, size, stride, ((0, 0), (0, 0)))
+    winner = found.reshape(*dy.shape[:3], size * size, -1).argmax(axis=3)
+    dx = np.zeros_like(x)
+    down, across = stride * (dy.shape[1] - 1) + 1, stride * (dy.shape[2] - 1) + 1
+    for u in range(size):
+        for v in range(size):
+            dx[:, u : u + down : stride, v : v + across : stride] += dy * (winner == u * size + v)
+    return dx
+'''
+NUMPY_AVERAGE = '''
+def average_pool(x, size, stride):
+    """The mean of every window"""
+    return windows(x, size, stride, ((0, 0), (0, 0))).mean(axis=(3, 4))
+
+def average_pool_backward(dy, x, size, stride):
+    """The gradient is shared out evenly"""
+    dx = np.zeros_like(x)
+    down, across = stride * (dy.shape[1] - 1) + 1, stride * (dy.shape[2] - 1) + 1
+    for u in range(size):
+        for v in range(size):
+            dx[:, u : u + down : stride, v : v + across : stride] += dy / size**2
+    return dx
+'''
+
 
 @Layer.registry.add("max_pool")
 class MaxPool(Pool, frozen=True, kw_only=True, tag="max_pool"):
     """Keeps the largest number of every window; the gradient goes to the place where it stood."""
 
     label: ClassVar[str] = N_("Max pooling")
+    group: ClassVar[Group] = "shape"
     formula: ClassVar[str] = "y[i, j, c] = max x[s i + u, s j + v, c],  0 ≤ u, v < k"
     source: ClassVar[str] = "torch.nn.MaxPool2d"
 
@@ -102,6 +152,7 @@ class AveragePool(Pool, frozen=True, kw_only=True, tag="average_pool"):
     """Takes the mean of every window; its gradient is shared out evenly."""
 
     label: ClassVar[str] = N_("Average pooling")
+    group: ClassVar[Group] = "shape"
     formula: ClassVar[str] = "y[i, j, c] = 1/k² Σ x[s i + u, s j + v, c],  0 ≤ u, v < k"
     source: ClassVar[str] = "torch.nn.AvgPool2d"
 
@@ -119,6 +170,7 @@ class GlobalAveragePool(Layer, frozen=True, kw_only=True, tag="global_average_po
     """Takes the mean of every channel over the whole image: one number per channel is left, wherever things were."""
 
     label: ClassVar[str] = N_("Global average pooling")
+    group: ClassVar[Group] = "shape"
     formula: ClassVar[str] = "y[c] = 1/(h w) Σ x[i, j, c]"
     source: ClassVar[str] = "Lin et al. 2013 (arXiv 1312.4400), 3.2; torch.nn.AdaptiveAvgPool2d(1), flattened"
 
@@ -139,6 +191,25 @@ class GlobalAveragePool(Layer, frozen=True, kw_only=True, tag="global_average_po
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
         raise NotImplementedError("mean-field theory does not follow how alike the pixels of an image are")
+
+    def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
+        return f"{x}.mean(dim=(2, 3))"
+
+    def to_keras(self, code: KerasScript, here: Place, x: str) -> str:
+        return f"ops.mean({x}, axis=(1, 2))"
+
+    def to_numpy(self, code: NumpyScript, here: Place, x: str) -> str:
+        return code.call(here, x, "global_average_pool", NUMPY_GLOBAL)
+
+
+NUMPY_GLOBAL = '''
+def global_average_pool(x):
+    """The mean of every channel over the whole image"""
+    return x.mean(axis=(1, 2))
+
+def global_average_pool_backward(dy, x):
+    return np.broadcast_to(dy[:, None, None, :] / (x.shape[1] * x.shape[2]), x.shape)
+'''
 
 
 @kernel

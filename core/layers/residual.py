@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 from ..engine.kernel import kernel
 from ..engine.layout import ROWS
@@ -15,10 +15,14 @@ from ..errors import InputError
 from ..fields import about
 from ..initializers import HeNormal
 from ..text import N_, _
-from .base import Chain, Layer, Shape, chain_shape
+from .base import Chain, Group, Layer, Shape, chain_shape
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
+    from ..interop.keras import KerasScript
+    from ..interop.numpy import NumpyScript
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Place
     from ..theory.mean_field import Signal
 
 
@@ -30,6 +34,8 @@ class Residual(Layer, frozen=True, kw_only=True, tag="residual"):
     formula: ClassVar[str] = "y = S(x) + α F(x)"
     source: ClassVar[str] = "He et al. 2015 (arXiv 1512.03385), eq. 1 and 2; α: De & Smith 2020 (arXiv 2002.10444)"
     main_fields: ClassVar[tuple[str, ...]] = ("shortcut", "scale")
+    group: ClassVar[Group] = "block"
+    joined: ClassVar[str] = "+"
 
     body: Annotated[
         tuple[Layer, ...], about(N_("body"), N_("The layers that the shortcut goes around."), length=(0, 100))
@@ -48,6 +54,9 @@ class Residual(Layer, frozen=True, kw_only=True, tag="residual"):
 
     def title(self) -> str:
         return _(self.label)
+
+    def passes_by(self) -> bool:
+        return self.shortcut == "identity"
 
     def inside(self, given: Shape | None) -> tuple[Chain, ...]:
         body = Chain("body", self.body)
@@ -98,14 +107,50 @@ class Residual(Layer, frozen=True, kw_only=True, tag="residual"):
         inside = tuple(replace(i, backward=i.backward * square) for i in inner) + outer
         return replace(total, backward=along + square * back, inside=inside)
 
+    def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
+        return self._to_model(code, here, x)
+
+    def to_keras(self, code: KerasScript, here: Place, x: str) -> str:
+        return self._to_model(code, here, x)
+
+    def _to_model(self, code: PyTorchScript | KerasScript, here: Place, x: str) -> str:
+        chains = self.inside(here.given)
+        skip = f"skip_{here.suffix}"
+        code.line(f"{skip} = {x}  # residual block {here.path}")
+        code.chain(chains[0], here.path, x, "x")
+        if len(chains) > 1:
+            code.chain(chains[1], here.path, skip, skip)
+        return f"{skip} + x" if self.scale == 1.0 else f"{skip} + {code.number(self.scale)} * x"
+
+    def to_numpy(self, code: NumpyScript, here: Place, x: str) -> str:
+        chains = self.inside(here.given)
+        inside = [[path for path, _layer in inner.members(here.path)] for inner in chains]
+        branch, branch_back = code.run_chain(inside[0], x)
+        around, around_back = code.run_chain(inside[1], x) if len(chains) > 1 else (x, [])
+        skip, scale = f"d_{here.suffix}", code.number(self.scale)
+        lines = [f"{skip} = d  # residual block {here.path}: the gradient takes both ways"]
+        lines += [f"d = {scale} * d"] if self.scale != 1.0 else []
+        lines += branch_back
+        if around_back:
+            lines += [f"d, {skip} = {skip}, d", *around_back]
+        code.go_back(*lines, f"d = d + {skip}")
+        return f"{around} + {branch}" if self.scale == 1.0 else f"{around} + {scale} * {branch}"
+
 
 def _projection(given: Shape, shape: Shape) -> Layer:
     """What turns an input of shape `given` into `shape`: a matrix, or a 1 by 1 convolution with the stride it takes."""
     if len(shape) == 1:
-        return Layer.registry["dense"](units=shape[0], bias=False, init=HeNormal())
+        dense: Any = Layer.registry["dense"]
+        return cast("Layer", dense(units=shape[0], bias=False, init=HeNormal()))
     if len(given) == 3:
         stride = max(1, -(-given[0] // shape[0]))
-        settings = {"filters": shape[2], "kernel_size": 1, "stride": stride, "bias": False, "init": HeNormal()}
+        settings: dict[str, Any] = {
+            "filters": shape[2],
+            "kernel_size": 1,
+            "stride": stride,
+            "bias": False,
+            "init": HeNormal(),
+        }
         layer = Layer.registry["conv2d"](**settings)
         if layer.output_shape(given) == shape:
             return layer

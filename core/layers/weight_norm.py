@@ -19,10 +19,14 @@ from ..errors import InputError
 from ..fields import about
 from ..initializers import Zeros
 from ..text import N_, _
-from .base import Layer, Parameter, Shape
+from .base import Group, Layer, Parameter, Shape
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
+    from ..interop.keras import KerasScript
+    from ..interop.numpy import NumpyScript
+    from ..interop.pytorch import PyTorchScript
+    from ..interop.script import Place
     from ..theory.mean_field import Signal
 
 
@@ -35,6 +39,7 @@ class WeightNorm(Layer, frozen=True, kw_only=True, tag="weight_norm"):
     """
 
     label: ClassVar[str] = N_("Weight norm")
+    group: ClassVar[Group] = "normalization"
     formula: ClassVar[str] = "W = g v / ‖v‖  for every unit"
     source: ClassVar[str] = (
         "Salimans & Kingma 2016 (arXiv 1602.07868), eq. 2 and 3; torch.nn.utils.parametrizations.weight_norm"
@@ -111,6 +116,60 @@ class WeightNorm(Layer, frozen=True, kw_only=True, tag="weight_norm"):
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
         return self.layer.mean_field(signal, given)
+
+    def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
+        expression = self.layer.to_pytorch(code, here, x)
+        names = {"magnitude": "parametrizations.weight.original0", "direction": "parametrizations.weight.original1"}
+        code.wrap(here, "nn.utils.parametrizations.weight_norm", **names, bias="bias")
+        return expression
+
+    def to_keras(self, code: KerasScript, here: Place, x: str) -> str:
+        code.define(KERAS)
+        expression = self.layer.to_keras(code, here, x)
+        code.wrap(here, "WeightNorm", direction="layer.kernel", magnitude="magnitude", bias="layer.bias")
+        return expression
+
+    def to_numpy(self, code: NumpyScript, here: Place, x: str) -> str:
+        code.define_pair(NUMPY)
+        weight = code.value(f"{here.path}.weight")
+        v, g = (f'p["{here.path}.{name}"]' for name in ("direction", "magnitude"))
+        code.line(f"{weight} = weight_norm({v}, {g})")
+        found = f'g["{here.path}.direction"], g["{here.path}.magnitude"]'
+        code.go_back(f"{found} = weight_norm_backward(dW, {v}, {g})")
+        code.stand_in(here, "weight", weight, "dW")
+        return self.layer.to_numpy(code, here, x)
+
+
+NUMPY = '''
+def weight_norm(v, length):
+    """W = g v / ‖v‖ for every unit, g the length"""
+    return length * v / np.sqrt((v**2).sum(axis=tuple(range(v.ndim - 1))))
+
+def weight_norm_backward(dW, v, length):
+    """dg = dW · v / ‖v‖, dv = g / ‖v‖ (dW - dg v / ‖v‖)"""
+    axes = tuple(range(v.ndim - 1))
+    norm = np.sqrt((v**2).sum(axes))
+    dg = (dW * v).sum(axes) / norm
+    return length / norm * (dW - dg * v / norm), dg
+'''
+KERAS = '''
+class WeightNorm(layers.Layer):
+    """A dense layer or convolution with the weights W = g v / ‖v‖ for every unit; v is its kernel."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def build(self, shape):
+        self.layer.build(shape)
+        self.magnitude = self.add_weight(shape=self.layer.kernel.shape[-1:], name="magnitude")
+
+    def call(self, x):
+        v = ops.convert_to_tensor(self.layer.kernel)
+        W = self.magnitude * v / ops.sqrt(ops.sum(v**2, axis=tuple(range(len(v.shape) - 1))))
+        y = ops.matmul(x, W) if len(v.shape) == 2 else self.layer.convolution_op(x, W)
+        return y + self.layer.bias if self.layer.use_bias else y
+'''
 
 
 def _lengths(v: NDArray[Any]) -> NDArray[np.float64]:

@@ -23,6 +23,9 @@ from ..text import N_, _, ngettext
 if TYPE_CHECKING:
     from ..data.base import Outline
     from ..engine.program import Builder, Wire
+    from ..interop.keras import KerasScript
+    from ..interop.numpy import NumpyScript
+    from ..interop.pytorch import PyTorchScript
     from ..layers.base import Shape
 
 Array = NDArray[np.float64]
@@ -118,6 +121,18 @@ class Loss(Kind, frozen=True, kw_only=True):
         """The loss when every one of so many classes is given the same probability."""
         answers = np.full((1, classes), 1.0 / classes)
         return self.of_predictions(answers, np.eye(classes)[:1])
+
+    def to_pytorch(self, code: PyTorchScript, outputs: str, t: str) -> str:
+        """The expression of the loss of `outputs` for encoded targets `t`, in an exported PyTorch program."""
+        raise NotImplementedError
+
+    def to_keras(self, code: KerasScript, outputs: str, t: str) -> str:
+        """The same in Keras."""
+        raise NotImplementedError
+
+    def to_numpy(self, code: NumpyScript, outputs: str, t: str) -> tuple[str, str]:
+        """The same in NumPy, and the expression of its gradient with respect to the outputs."""
+        raise NotImplementedError
 
 
 def accuracy_of(predictions: Array, t: Array) -> float:

@@ -19,6 +19,9 @@ from .base import Array, Loss
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
+    from ..interop.keras import KerasScript
+    from ..interop.numpy import NumpyScript
+    from ..interop.pytorch import PyTorchScript
 
 
 @Loss.registry.add("binary_cross_entropy")
@@ -47,6 +50,27 @@ class BinaryCrossEntropy(Loss, frozen=True, kw_only=True, tag="binary_cross_entr
             yes = np.where(t > 0, -t * np.log(predictions), 0.0)
             no = np.where(t < 1, -(1.0 - t) * np.log1p(-predictions), 0.0)
         return float(np.mean(yes + no))
+
+    def to_pytorch(self, code: PyTorchScript, outputs: str, t: str) -> str:
+        return code.functional(f"binary_cross_entropy_with_logits({outputs}, {t})")
+
+    def to_keras(self, code: KerasScript, outputs: str, t: str) -> str:
+        return f"ops.mean(keras.losses.binary_crossentropy({t}, {outputs}, from_logits=True))"
+
+    def to_numpy(self, code: NumpyScript, outputs: str, t: str) -> tuple[str, str]:
+        code.define_pair(NUMPY)
+        return f"binary_cross_entropy({outputs}, {t})", f"binary_cross_entropy_backward({outputs}, {t})"
+
+
+NUMPY = '''
+def binary_cross_entropy(z, t):
+    """mean of -t log σ(z) - (1 - t) log(1 - σ(z)), written so that nothing overflows"""
+    return (np.logaddexp(0, z) - z * t).mean()
+
+def binary_cross_entropy_backward(z, t):
+    """dz = (σ(z) - t) / (samples times outputs)"""
+    return (np.exp(-np.logaddexp(0, -z)) - t) / z.size
+'''
 
 
 @kernel

@@ -18,6 +18,9 @@ from .base import Array, Loss
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
+    from ..interop.keras import KerasScript
+    from ..interop.numpy import NumpyScript
+    from ..interop.pytorch import PyTorchScript
 
 
 @Loss.registry.add("huber")
@@ -52,6 +55,28 @@ class Huber(Loss, frozen=True, kw_only=True, tag="huber"):
     def pieces(self, outputs: NDArray[np.floating], t: NDArray[np.floating]) -> NDArray[np.int64]:
         off = outputs - t
         return (off > self.delta).astype(np.int64) - (off < -self.delta)
+
+    def to_pytorch(self, code: PyTorchScript, outputs: str, t: str) -> str:
+        return code.functional(f"huber_loss({outputs}, {t}, delta={code.number(self.delta)})")
+
+    def to_keras(self, code: KerasScript, outputs: str, t: str) -> str:
+        return f"ops.mean(keras.losses.huber({t}, {outputs}, delta={code.number(self.delta)}))"
+
+    def to_numpy(self, code: NumpyScript, outputs: str, t: str) -> tuple[str, str]:
+        code.define_pair(NUMPY)
+        settings = f"({outputs}, {t}, {code.number(self.delta)})"
+        return f"huber{settings}", f"huber_backward{settings}"
+
+
+NUMPY = '''
+def huber(y, t, delta):
+    """mean of r² / 2 where |r| < δ, else δ (|r| - δ / 2), r = y - t"""
+    far = np.abs(y - t)
+    return np.where(far < delta, far**2 / 2, delta * (far - delta / 2)).mean()
+
+def huber_backward(y, t, delta):
+    return np.clip(y - t, -delta, delta) / y.size
+'''
 
 
 @kernel

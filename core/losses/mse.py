@@ -14,6 +14,9 @@ from .base import Array, Loss
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
+    from ..interop.keras import KerasScript
+    from ..interop.numpy import NumpyScript
+    from ..interop.pytorch import PyTorchScript
 
 
 @Loss.registry.add("mse")
@@ -32,6 +35,26 @@ class MeanSquaredError(Loss, frozen=True, kw_only=True, tag="mse"):
 
     def of_predictions(self, predictions: Array, t: Array) -> float:
         return float(np.mean((predictions - t) ** 2))
+
+    def to_pytorch(self, code: PyTorchScript, outputs: str, t: str) -> str:
+        return code.functional(f"mse_loss({outputs}, {t})")
+
+    def to_keras(self, code: KerasScript, outputs: str, t: str) -> str:
+        return f"ops.mean((ops.convert_to_tensor({t}) - {outputs}) ** 2)"
+
+    def to_numpy(self, code: NumpyScript, outputs: str, t: str) -> tuple[str, str]:
+        code.define_pair(NUMPY_SQUARED_ERROR)
+        return f"squared_error({outputs}, {t})", f"squared_error_backward({outputs}, {t})"
+
+
+NUMPY_SQUARED_ERROR = '''
+def squared_error(y, t):
+    """mean of (y - t)² over samples and outputs"""
+    return ((y - t) ** 2).mean()
+
+def squared_error_backward(y, t):
+    return 2 * (y - t) / y.size
+'''
 
 
 @kernel

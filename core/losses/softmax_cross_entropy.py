@@ -17,6 +17,9 @@ from .base import Array, Loss
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
+    from ..interop.keras import KerasScript
+    from ..interop.numpy import NumpyScript
+    from ..interop.pytorch import PyTorchScript
 
 
 @Loss.registry.add("softmax_cross_entropy")
@@ -49,6 +52,43 @@ class SoftmaxCrossEntropy(Loss, frozen=True, kw_only=True, tag="softmax_cross_en
         with np.errstate(divide="ignore", invalid="ignore"):
             surprise = np.where(q > 0, -q * np.log(predictions), 0.0)
         return float(surprise.sum(axis=1).mean())
+
+    def to_pytorch(self, code: PyTorchScript, outputs: str, t: str) -> str:
+        smoothing = f", label_smoothing={code.number(self.label_smoothing)}" if self.label_smoothing else ""
+        return code.functional(f"cross_entropy({outputs}, {t}{smoothing})")
+
+    def to_keras(self, code: KerasScript, outputs: str, t: str) -> str:
+        smoothing = f", label_smoothing={code.number(self.label_smoothing)}" if self.label_smoothing else ""
+        settings = f"{t}, {outputs}, from_logits=True{smoothing}"
+        return f"ops.mean(keras.losses.categorical_crossentropy({settings}))"
+
+    def to_numpy(self, code: NumpyScript, outputs: str, t: str) -> tuple[str, str]:
+        code.define_pair(NUMPY_CROSS_ENTROPY)
+        if self.label_smoothing:
+            code.define_pair(NUMPY_SMOOTHED)
+            t = f"smoothed({t}, {code.number(self.label_smoothing)})"
+        return f"cross_entropy({outputs}, {t})", f"cross_entropy_backward({outputs}, {t})"
+
+
+NUMPY_CROSS_ENTROPY = '''
+def log_softmax(y):
+    """log p = y - log Σ e^y, with the largest output at 0 so that nothing overflows"""
+    y = y - y.max(axis=1, keepdims=True)
+    return y - np.log(np.exp(y).sum(axis=1, keepdims=True))
+
+def cross_entropy(y, t):
+    """mean over the samples of -Σ t log p"""
+    return -(t * log_softmax(y)).sum(axis=1).mean()
+
+def cross_entropy_backward(y, t):
+    """dy = (p - t) / samples"""
+    return (np.exp(log_softmax(y)) - t) / len(y)
+'''
+NUMPY_SMOOTHED = '''
+def smoothed(t, share):
+    """Label smoothing: a share of the target is spread evenly over all classes"""
+    return (1 - share) * t + share / t.shape[1]
+'''
 
 
 @kernel

@@ -8,7 +8,7 @@ that looks at the training itself (`reduce_on_plateau`) is told what was decided
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from ..registry import Registry
 from ..text import N_
 
 PACKAGE = "layerscope.core.schedules"
+
+if TYPE_CHECKING:
+    from ..interop.script import Script
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,18 @@ class Schedule(Kind, frozen=True, kw_only=True):
         """
         raise NotImplementedError
 
+    def better_than(self, best: str) -> str:
+        """The expression of the number below which a validation loss is an improvement on `best`, for a schedule that
+        watches, in an exported program.
+        """
+        return f"{best} - {self.least_change!r}" if self.least_change else best
+
+    def to_code(self, code: Script, clock: Clock) -> str:
+        """The expression of the learning rate of `step` for the rate LEARNING_RATE, in an exported program; a schedule
+        that watches finds in `drops` how often it was lowered.
+        """
+        raise NotImplementedError
+
 
 @Schedule.registry.add("constant")
 class ConstantSchedule(Schedule, frozen=True, kw_only=True, tag="constant"):
@@ -82,6 +97,9 @@ class ConstantSchedule(Schedule, frozen=True, kw_only=True, tag="constant"):
 
     def rates(self, steps: NDArray[np.int64], base: float, clock: Clock) -> NDArray[np.float64]:
         return np.full(len(steps), base)
+
+    def to_code(self, code: Script, clock: Clock) -> str:
+        return "LEARNING_RATE"
 
 
 @kernel

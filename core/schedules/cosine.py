@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from ..fields import about
 from ..text import N_
 from .base import Clock, Schedule
+
+if TYPE_CHECKING:
+    from ..interop.script import Script
 
 
 @Schedule.registry.add("cosine")
@@ -35,3 +38,8 @@ class Cosine(Schedule, frozen=True, kw_only=True, tag="cosine"):
         done = np.minimum(steps, clock.steps) / max(clock.steps, 1)
         wave = (1.0 + np.cos(np.pi * done)) / 2.0
         return base * (self.final_factor + (1.0 - self.final_factor) * wave)
+
+    def to_code(self, code: Script, clock: Clock) -> str:
+        last, final = max(clock.steps, 1), code.number(self.final_factor)
+        wave = f"(1 + math.cos(math.pi * min(step, {clock.steps}) / {last})) / 2"
+        return f"LEARNING_RATE * ({final} + (1 - {final}) * {wave})" if self.final_factor else f"LEARNING_RATE * {wave}"

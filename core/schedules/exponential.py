@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from ..fields import about
 from ..text import N_
 from .base import Clock, Schedule
+
+if TYPE_CHECKING:
+    from ..interop.script import Script
 
 
 @Schedule.registry.add("exponential")
@@ -28,3 +31,9 @@ class Exponential(Schedule, frozen=True, kw_only=True, tag="exponential"):
     def rates(self, steps: NDArray[np.int64], base: float, clock: Clock) -> NDArray[np.float64]:
         times = steps if self.every == "step" else steps // clock.steps_per_epoch
         return base * np.power(self.factor, times.astype(np.float64))
+
+    def to_code(self, code: Script, clock: Clock) -> str:
+        if self.every == "step":
+            return f"LEARNING_RATE * {code.number(self.factor)} ** step"
+        code.constant("STEPS_PER_EPOCH", clock.steps_per_epoch)
+        return f"LEARNING_RATE * {code.number(self.factor)} ** (step // STEPS_PER_EPOCH)"

@@ -4,7 +4,7 @@ nothing.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from ..fields import about
 from ..text import N_
 from .base import Clock, Schedule
+
+if TYPE_CHECKING:
+    from ..interop.script import Script
 
 
 @Schedule.registry.add("one_cycle")
@@ -63,6 +66,23 @@ class OneCycle(Schedule, frozen=True, kw_only=True, tag="one_cycle"):
         rising = _along_a_cosine(base, peak, now / top) if top > 0.0 else np.full(len(steps), peak)
         falling = _along_a_cosine(peak, final, np.clip((now - top) / (last - top), 0.0, 1.0) if last > top else now)
         return np.where(now <= top, rising, falling)
+
+    def to_code(self, code: Script, clock: Clock) -> str:
+        code.define(ALONG)
+        last, top = max(clock.steps - 1, 0), max(self.warmup_share * clock.steps - 1.0, 0.0)
+        peak, final = (f"{code.number(factor)} * LEARNING_RATE" for factor in (self.peak_factor, self.final_factor))
+        rising = f"along_a_cosine(LEARNING_RATE, {peak}, min(step, {last}) / {top})" if top > 0.0 else peak
+        if last <= top:
+            return rising
+        falling = f"along_a_cosine({peak}, {final}, (min(step, {last}) - {top}) / {last - top})"
+        return f"{rising} if step <= {top} else {falling}"
+
+
+ALONG = '''
+def along_a_cosine(start, end, share):
+    """From start to end, slowly at both"""
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
+'''
 
 
 def _along_a_cosine(start: float, end: float, share: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from ..fields import about
 from ..text import N_
 from .base import Clock, Schedule
+
+if TYPE_CHECKING:
+    from ..interop.script import Script
 
 
 @Schedule.registry.add("range_test")
@@ -47,3 +50,7 @@ class RangeTest(Schedule, frozen=True, kw_only=True, tag="range_test"):
     def rates(self, steps: NDArray[np.int64], base: float, clock: Clock) -> NDArray[np.float64]:
         done = np.minimum(steps, self.steps - 1) / (self.steps - 1)
         return self.start * np.power(self.end / self.start, done)
+
+    def to_code(self, code: Script, clock: Clock) -> str:
+        start, end, last = code.number(self.start), code.number(self.end), self.steps - 1
+        return f"{start} * ({end} / {start}) ** (min(step, {last}) / {last})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from ..fields import about
 from ..stopping import LeastChange
 from ..text import N_
 from .base import Clock, Schedule
+
+if TYPE_CHECKING:
+    from ..interop.script import Script
 
 
 @Schedule.registry.add("reduce_on_plateau")
@@ -56,3 +59,6 @@ class ReduceOnPlateau(Schedule, frozen=True, kw_only=True, tag="reduce_on_platea
     def rates(self, steps: NDArray[np.int64], base: float, clock: Clock) -> NDArray[np.float64]:
         drops = np.searchsorted(np.array(clock.drops, dtype=np.int64), steps, side="right")
         return base * np.power(self.factor, drops.astype(np.float64))
+
+    def to_code(self, code: Script, clock: Clock) -> str:
+        return f"LEARNING_RATE * {code.number(self.factor)} ** drops"

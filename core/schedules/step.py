@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from ..fields import about
 from ..text import N_
 from .base import Clock, Schedule
+
+if TYPE_CHECKING:
+    from ..interop.script import Script
 
 
 @Schedule.registry.add("step")
@@ -31,3 +34,7 @@ class StepSchedule(Schedule, frozen=True, kw_only=True, tag="step"):
     def rates(self, steps: NDArray[np.int64], base: float, clock: Clock) -> NDArray[np.float64]:
         drops = steps // (clock.steps_per_epoch * self.every)
         return base * np.power(self.factor, drops.astype(np.float64))
+
+    def to_code(self, code: Script, clock: Clock) -> str:
+        code.constant("STEPS_PER_EPOCH", clock.steps_per_epoch)
+        return f"LEARNING_RATE * {code.number(self.factor)} ** (step // ({self.every} * STEPS_PER_EPOCH))"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from ..fields import about
 from ..text import N_
 from .base import Clock, ConstantSchedule, Schedule
+
+if TYPE_CHECKING:
+    from ..interop.script import Script
 
 
 @Schedule.registry.add("warmup")
@@ -64,3 +67,15 @@ class Warmup(Schedule, frozen=True, kw_only=True, tag="warmup"):
         full = self.then.rates(later, base, rest)
         done = np.clip(steps, 0, self.steps) / self.steps
         return full * (self.start_factor + (1.0 - self.start_factor) * done)
+
+    def to_code(self, code: Script, clock: Clock) -> str:
+        rest = Clock(clock.steps_per_epoch, max(clock.steps - self.steps, 0))
+        inner = self.then.to_code(code, rest)
+        start, steps = code.number(self.start_factor), self.steps
+        ramp = f"({start} + (1 - {start}) * min(step, {steps}) / {steps})" if self.start_factor else ""
+        ramp = ramp or f"min(step, {steps}) / {steps}"
+        if "step" not in inner.replace("STEPS", ""):
+            return f"{inner} * {ramp}"
+        name = code.fresh("after_warmup")
+        code.define(f"def {name}(step{', drops' if self.watches else ''}):\n    return {inner}")
+        return f"{name}(max(step - {steps}, 0){', drops' if self.watches else ''}) * {ramp}"

@@ -1,64 +1,102 @@
-"""The `+` between two cards offers every kind of layer; the frequent ones stand first."""
+"""The `+` between two cards is the palette: every kind of layer, grouped by what it is for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QMenu, QSizePolicy, QToolButton, QWidget
+from PySide6.QtWidgets import QMenu, QSizePolicy, QToolButton, QWidget, QWidgetAction
 
-from layerscope.core.layers.base import Layer
+from layerscope.core.layers.base import GROUPS, Layer
 from layerscope.core.text import _
 
-from ..forms import kind_help, kind_label
+from ..explain import kind_label, kind_tip
 from ..fresh import fresh
-from ..roles import color, tint
+from ..roles import RoleLabel, color, tint
 from .content import own_choice
 
 FIRST = "dense"  # what a network is made of most
+AT_ONCE = 6  # kinds of one choice that stand in the menu itself; the others are one step further
 
 
-def offers(neighbors: Sequence[Layer]) -> Iterator[tuple[str, str, str, Callable[[], Layer]]]:
-    """(group, label, help, how to make it) of all layers that can be added.
+@dataclass(frozen=True)
+class Offer:
+    """A layer that can be added.
+
+    group    what it is for, see `GROUPS`
+    make     makes one that suits the place
+    further  it is one of many of its kind, and not among the first
+    """
+
+    group: str
+    label: str
+    help: str
+    make: Callable[[], Layer]
+    further: bool = False
+
+
+def offers(neighbors: Sequence[Layer]) -> Iterator[Offer]:
+    """All layers that can be added, in the order of the palette.
 
     neighbors   layers around the place, the nearest first; a new layer takes its width from them
     """
-    kinds = sorted(Layer.registry.items(), key=lambda item: item[0] != FIRST)
+    groups = list(GROUPS)
+    kinds = sorted(
+        Layer.registry.items(), key=lambda item: (groups.index(item[1].group), item[0] != FIRST)
+    )  # stable: within a group in the order of registration
     for name, kind in kinds:
         choice = own_choice(kind)
         if choice is None:
-            group = name if name == FIRST else "~"
-            yield group, kind_label(kind, name), kind_help(kind), lambda kind=kind: fresh(kind, neighbors)  # type: ignore[misc]
+            label = kind_label(kind, name)
+            yield Offer(kind.group, label, kind_tip(kind), lambda kind=kind: fresh(kind, neighbors))  # type: ignore[misc]
             continue
-        for option in choice.choice_names():
+        for number, option in enumerate(choice.choice_names()):
             settings = {choice.name: option}
-            yield (
-                name,
-                kind_label(choice.choices[option], option),
-                _(choice.help),
+            entry = choice.choices[option]
+            yield Offer(
+                kind.group,
+                kind_label(entry, option),
+                kind_tip(entry) or _(choice.help),
                 lambda kind=kind, settings=settings: fresh(kind, neighbors, settings),  # type: ignore[misc]
+                number >= AT_ONCE,
             )
+
+
+class Heading(QWidgetAction):
+    """The name of a group in the palette; keys and clicks pass it over."""
+
+    def __init__(self, text: str, menu: QMenu):
+        super().__init__(menu)
+        label = RoleLabel(text, "muted", 0.88, bold=True)
+        label.setWordWrap(False)
+        label.setContentsMargins(10, 7, 10, 2)
+        self.setDefaultWidget(label)
+        self.setEnabled(False)
+        self.setText(text)
 
 
 def fill_add_menu(menu: QMenu, neighbors: Sequence[Layer], add: Callable[[Any], None]) -> None:
     """Put an entry for every layer into a menu; `add` gets the layer that was chosen."""
     menu.clear()
     menu.setToolTipsVisible(True)
-    entries = sorted(offers(neighbors), key=lambda offer: offer[0] == "~")  # stable: the rest comes last
-    group = ""
-    for own, label, help, make in entries:
-        if group and own != group:
-            menu.addSeparator()
-        group = own
-        action = menu.addAction(label)
-        action.setToolTip(help)
-        action.triggered.connect(lambda _checked=False, make=make: add(make()))
+    group, more = "", None
+    for offer in offers(neighbors):
+        if offer.group != group:
+            menu.addAction(Heading(_(GROUPS[offer.group]), menu))
+            group, more = offer.group, None
+        if offer.further and more is None:
+            more = menu.addMenu(_("More functions"))
+            more.setToolTipsVisible(True)
+        action = (more if offer.further and more is not None else menu).addAction(offer.label)
+        action.setToolTip(offer.help)
+        action.triggered.connect(lambda _checked=False, make=offer.make: add(make()))
 
 
 class PlusButton(QToolButton):
-    """The `+` between two cards.
+    """The `+` between two cards; the place of its list and the number of its gap are the stack's affair.
 
     opened  the menu is about to be shown and must be filled
     """

@@ -1,4 +1,4 @@
-"""The small buttons that appear on a card under the pointer: move up, move down, duplicate, delete."""
+"""The small buttons that appear on a card under the pointer: move up, move down, duplicate, switch off, delete."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from layerscope.core.text import _
 
 from ..roles import color, tint
 
-NAMES = ("up", "down", "duplicate", "delete")
+NAMES = ("explain", "up", "down", "duplicate", "mute", "delete")
 SIZE = 20
 
 
@@ -23,6 +23,13 @@ def action_text(name: str) -> tuple[str, QKeySequence]:
         "down": (_("Move down"), QKeySequence("Alt+Down")),
         "duplicate": (_("Duplicate"), QKeySequence("Ctrl+D")),
         "delete": (_("Delete"), QKeySequence(Qt.Key.Key_Delete)),
+        "mute": (_("Switch off (it stays in its place)"), QKeySequence("M")),
+        "unmute": (_("Switch on again"), QKeySequence("M")),
+        "into": (_("Move into the block below or above"), QKeySequence("Alt+Right")),
+        "out": (_("Move out of the block"), QKeySequence("Alt+Left")),
+        "lane": (_("Try without it in a new lane"), QKeySequence()),
+        "lane_on": (_("Try with it in a new lane"), QKeySequence()),
+        "explain": (_("Explain: what it does, its formula and its source"), QKeySequence("I")),
         "add": (_("Add a layer after this one"), QKeySequence(Qt.Key.Key_Insert)),
     }[name]
 
@@ -61,13 +68,20 @@ class IconButton(QToolButton):
         elif self.sign == "duplicate":
             painter.drawRoundedRect(QRectF(-4.5, -4.5, 6.5, 6.5), 1.5, 1.5)
             painter.drawPolyline([QPointF(4.5, -1.5), QPointF(4.5, 4.5), QPointF(-1.5, 4.5)])
+        elif self.sign == "explain":
+            painter.drawEllipse(QRectF(-5, -5, 10, 10))
+            painter.drawPoint(QPointF(0, -2.5))
+            painter.drawLine(QPointF(0, 0), QPointF(0, 2.6))
+        elif self.sign == "mute":
+            painter.drawArc(QRectF(-4.5, -3.5, 9, 9), 125 * 16, 290 * 16)
+            painter.drawLine(QPointF(0, -5), QPointF(0, -0.5))
         else:
             painter.drawLine(QPointF(-3.5, -3.5), QPointF(3.5, 3.5))
             painter.drawLine(QPointF(-3.5, 3.5), QPointF(3.5, -3.5))
 
 
 class ActionRow(QWidget):
-    """The four buttons in a row."""
+    """The buttons in a row."""
 
     wanted = Signal(str)
 

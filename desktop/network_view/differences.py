@@ -5,12 +5,13 @@ from __future__ import annotations
 from difflib import SequenceMatcher
 from typing import Any
 
+from layerscope.core import editing
 from layerscope.core.experiment import Experiment
 from layerscope.core.fields import Described, Field, Kind, describe
 from layerscope.core.layers.base import Layer
 from layerscope.core.text import _
 
-from ..forms import kind_label
+from ..explain import kind_label
 
 
 def said(value: Any, field: Field | None = None) -> str:
@@ -39,15 +40,35 @@ def lines(a: Described, b: Described) -> list[str]:
     found = []
     for field in describe(type(b)):
         old, new = getattr(a, field.name), getattr(b, field.name)
-        if old == new:
+        if old == new or _holds_layers(field):
             continue
-        if field.sort == "family" and type(old) is type(new) and old is not None:
+        if field.name == "muted":
+            found.append(_("off") if old else _("on"))
+        elif field.sort == "family" and type(old) is type(new) and old is not None:
             found += lines(old, new)
         elif field.sort in ("family", "choice") or (isinstance(b, Layer) and a.title() != b.title()):  # type: ignore[attr-defined]
             found.append(said(old, field))
         else:
             found.append(f"{_(field.label)} {said(old, field)}")
     return found
+
+
+def _holds_layers(field: Field) -> bool:
+    """Whether the layers inside of a block stand there: they have cards of their own."""
+    return field.holds is not None and issubclass(field.holds, Layer)
+
+
+def _compare(a: tuple[Layer, ...], b: tuple[Layer, ...], head: str, name: str, found: dict[str, str]) -> None:
+    for index, (old, new) in enumerate(zip(partners(a, b), b, strict=True)):
+        path = f"{head}{index}"
+        if old is None:
+            found[path] = _("{lane}: not there").format(lane=name)
+        elif old != new:
+            if words := lines(old, new):
+                found[path] = _("{lane}: {settings}").format(lane=name, settings=" · ".join(words))
+            before = dict(editing.lists_in(old))
+            for place, layers in editing.lists_in(new):
+                _compare(before.get(place, ()), layers, f"{path}.{place}.", name, found)
 
 
 def partners(a: tuple[Layer, ...], b: tuple[Layer, ...]) -> list[Layer | None]:
@@ -64,11 +85,7 @@ def partners(a: tuple[Layer, ...], b: tuple[Layer, ...]) -> list[Layer | None]:
 def differences(first: Experiment, name: str, other: Experiment) -> dict[str, str]:
     """Card -> what lane `name` has there, for the cards that differ."""
     found: dict[str, str] = {}
-    for index, (old, new) in enumerate(zip(partners(first.network, other.network), other.network, strict=True)):
-        if old is None:
-            found[str(index)] = _("{lane}: not there").format(lane=name)
-        elif old != new:
-            found[str(index)] = _("{lane}: {settings}").format(lane=name, settings=" · ".join(lines(old, new)))
+    _compare(first.network, other.network, "", name, found)
     for part in ("data", "loss", "training"):
         old, new = getattr(first, part), getattr(other, part)
         if old != new:

@@ -62,12 +62,13 @@ class HealthStrip(QWidget):
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
         self.health = UNKNOWN
+        self.short = False  # deep inside of blocks there is less room
         self._drawn: tuple[int, State, int, State] = (0, "unknown", 0, "unknown")
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.setAccessibleName(_("Activation range and gradient norm"))
 
     def sizeHint(self) -> QSize:
-        return QSize(self.fontMetrics().averageCharWidth() * 11, self.fontMetrics().height() + 2)
+        return QSize(self.fontMetrics().averageCharWidth() * (7 if self.short else 11), self.fontMetrics().height() + 2)
 
     def show_health(self, health: Health) -> None:
         self.health = health

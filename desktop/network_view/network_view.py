@@ -11,10 +11,11 @@ from itertools import pairwise
 from typing import Any
 
 import msgspec
-from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, QTimer
+from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QCursor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QMenu, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
+from layerscope.core import editing
 from layerscope.core.errors import InputError
 from layerscope.core.experiment import Experiment
 from layerscope.core.figures.palette import cue, lane_index
@@ -27,6 +28,7 @@ from .add_menu import PlusButton, fill_add_menu
 from .card import Card
 from .content import (
     Content,
+    Part,
     data_content,
     layer_contents,
     loss_content,
@@ -38,6 +40,8 @@ from .dragging import Column, drag_card
 from .empty_state import EmptyState
 from .health import health_of
 from .quick import field_at
+from .stack import PartView, Stack
+from .training_form import TrainingForm
 from .wire_view import WireView
 
 # the card of an operation whose path is no card's
@@ -46,19 +50,23 @@ CORNER = 8.0
 
 
 class NetworkView(QWidget):
-    """See the module's sentence."""
+    """See the module's sentence.
+
+    import_wanted   a data set whose file a person wants to look into before it is used
+    """
+
+    import_wanted = Signal(object)
 
     def __init__(self, session: Session, parent: QWidget | None = None):
         super().__init__(parent)
         self.session = session
-        self.cards: list[Card] = []  # of the layers, in data order
-        self.plus: list[PlusButton] = []  # plus[i] stands before layer i; the last one behind the last layer
         self._experiment: Experiment | None = None
         self._chosen, self._choosing = "", False
         self._font = QApplication.font()
         self._lane = -1
         self._active: Card | None = None
         self._wired: tuple[Any, ...] = ()
+        self._stops: list[QWidget] = []
         self.setMinimumWidth(220)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
@@ -100,18 +108,20 @@ class NetworkView(QWidget):
         self.scroll_area.setFrameShape(QFrame.Shape.NoFrame)
         self.scroll_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.scroll_area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        column = Column(lambda: self.plus)
+        column = Column(self._gaps_for)
         column.dropped.connect(self._drop)
         column.moved.connect(lambda place: self.scroll_area.ensureVisible(place.x(), place.y(), 0, 40))
         self._column = QVBoxLayout(column)
         self._column.setContentsMargins(10, 2, 10, 12)
         self._column.setSpacing(0)
+        self.stack = Stack(self, "network")
+        self._column.addWidget(self.stack)
         self.data_card: Card | None = None
         self.loss_card: Card | None = None
         self.training_card: Card | None = None
         self.empty = EmptyState()
         self.empty.chosen.connect(self._start)
-        self.empty.opened.connect(partial(self._fill_menu, self.empty.choices, None))
+        self.empty.opened.connect(partial(self._fill_menu, self.empty.choices, "network", 0))
         self.wire_view = WireView()
         self.wire_view.hide()
         self.scroll_area.setWidget(column)
@@ -142,7 +152,7 @@ class NetworkView(QWidget):
         self.banner.setText(banner[:1].upper() + banner[1:])
         self.banner.setVisible(bool(banner))
 
-        self._show_layers(layer_contents(plan, differs))
+        self.stack.show_contents("network", layer_contents(experiment, plan, differs))
         self.data_card = self._show_fixed(self.data_card, data_content(experiment, plan, differs.get("data", "")), 0)
         loss = loss_content(experiment, plan, differs.get("loss", ""))
         self.loss_card = self._show_fixed(self.loss_card, loss, -1)
@@ -154,95 +164,102 @@ class NetworkView(QWidget):
         else:
             self.training_card.show_content(training)
         self._column.insertWidget(1, self.empty)
+        self._column.insertWidget(2, self.stack)
+        self.stack.setVisible(bool(experiment.network))
         self.empty.setVisible(not experiment.network)
         if not experiment.network:
             self.empty.show_plan(experiment, plan)
-        for plus in self.plus:
-            plus.setVisible(bool(experiment.network))
         self._set_tab_order()
         self._show_selection()
         self._show_scene()
 
     def _show_fixed(self, card: Card | None, content: Content, place: int) -> Card:
         if card is None:
-            card = self._new_card(content)
+            card = self.new_card(content)
             self._column.insertWidget(place, card)
         card.show_content(content)
         return card
 
-    def _show_layers(self, contents: list[Content]) -> None:
-        """Change the row of layer cards with as few new widgets as possible."""
-        if not self.plus:
-            self._insert_plus(0)
-        old = [card.content.value for card in self.cards]
-        new = [content.value for content in contents]
-        if [type(value) for value in old] != [type(value) for value in new]:
-            start = 0
-            while start < min(len(old), len(new)) and old[start] == new[start]:
-                start += 1
-            end = 0
-            while end < min(len(old), len(new)) - start and old[-1 - end] == new[-1 - end]:
-                end += 1
-            for index in range(len(old) - end - 1, start - 1, -1):
-                self._remove_card(index)
-            for index in range(start, len(new) - end):
-                self._insert_card(index, contents[index])
-        for card, content in zip(self.cards, contents, strict=True):
-            card.show_content(content)
+    @property
+    def cards(self) -> list[Card]:
+        """The cards of the network's own layers, in data order."""
+        return self.stack.cards
 
-    def _new_card(self, content: Content) -> Card:
-        card = Card(content)
+    @property
+    def plus(self) -> list[PlusButton]:
+        """plus[i] stands before layer i of the network; the last one behind the last layer."""
+        return self.stack.plus
+
+    def new_card(self, content: Content) -> Card:
+        """A card that this view listens to."""
+        card = Card(content, self.new_part)
         card.dot.role = cue(lane_index(self.session.lanes[0].name)).color
         card.changed.connect(partial(self._set_value, card))
+        card.tried.connect(partial(self._try, card))
         card.selected.connect(lambda: self._select(card.content.card))
         card.wanted.connect(partial(self._do, card))
-        card.opened.connect(self._set_tab_order)
+        card.opened.connect(self._opened)
         card.dragged.connect(partial(self._drag, card))
         return card
 
-    def _insert_plus(self, index: int) -> None:
+    def new_part(self, part: Part) -> PartView:
+        """The view of the layers inside of a block."""
+        return PartView(self, part)
+
+    def new_plus(self, stack: Stack) -> PlusButton:
+        """A gap in a list of layers."""
         plus = PlusButton()
-        plus.opened.connect(lambda: self._fill_menu(plus.choices, self.plus.index(plus)))
-        self.plus.insert(index, plus)
-        place = 0 if index == 0 else self._column.indexOf(self.cards[index - 1]) + 1
-        if index == 0 and self.data_card is not None:
-            place = self._column.indexOf(self.data_card) + 1
-        self._column.insertWidget(place, plus)
+        plus.opened.connect(lambda: self._fill_menu(plus.choices, stack.place, stack.gap(plus)))
+        return plus
 
-    def _insert_card(self, index: int, content: Content) -> None:
-        card = self._new_card(content)
-        place = self._column.indexOf(self.plus[index]) + 1
-        self._column.insertWidget(place, card)
-        self.cards.insert(index, card)
-        self._insert_plus(index + 1)
-
-    def _remove_card(self, index: int) -> None:
-        card, plus = self.cards.pop(index), self.plus.pop(index + 1)
-        if self._active is card:
+    def leaves(self, card: Card) -> None:
+        """A card goes, and the wire must not go with it."""
+        if self._active is card or (self._active is not None and card.isAncestorOf(self._active)):
             self._take_wire_away()
-        for widget in (card, plus):
-            self._column.removeWidget(widget)
-            widget.hide()
-            widget.deleteLater()
+
+    def remove_branch(self, place: str) -> None:
+        """Take a branch out of its block."""
+        self.session.delete_branch(place, lane=self._lane)
+
+    def _layer_cards(self) -> list[Card]:
+        """The cards of all layers at every depth."""
+        return [one for card in self.cards for one in (card, *card.inner_cards())]
 
     def _all_cards(self) -> list[Card]:
-        fixed = (self.data_card, *self.cards, self.loss_card, self.training_card)
+        fixed = (self.data_card, *self._layer_cards(), self.loss_card, self.training_card)
         return [card for card in fixed if card is not None]
 
+    def _opened(self) -> None:
+        self._set_tab_order()
+        self._show_norms()
+
     def _set_tab_order(self) -> None:
-        stops = [stop for card in self._all_cards() for stop in card.tab_stops()]
+        outer = (self.data_card, *self.cards, self.loss_card, self.training_card)
+        stops = [stop for card in outer if card is not None for stop in card.tab_stops()]
+        if stops == self._stops:
+            return
+        self._stops = stops
         for one, other in pairwise(stops):
             QWidget.setTabOrder(one, other)
 
     def card_at(self, name: str) -> Card | None:
-        """The card called `name`: a layer's path (that of the card it is inside of), "data", "loss", "training"."""
-        name = CARD_OF.get(name, name.partition(".")[0])
-        return next((card for card in self._all_cards() if card.content.card == name), None)
+        """The card called `name`: a layer's path, "data", "loss", "training"; where there is none, that around it."""
+        cards = {card.content.card: card for card in self._all_cards()}
+        name = CARD_OF.get(name, name)
+        while name and name not in cards:
+            name = name.rpartition(".")[0]
+        return cards.get(name)
 
     # --- what a person wants -> session
 
     def _set_value(self, card: Card, path: str, value: object, merge: str) -> None:
         inside = path.removeprefix(card.content.place).removeprefix(".")
+        found = field_at(card.content.value, inside) if inside else None
+        if card.content.importable and found is not None and found[0].files and value:
+            # Another file: what it holds is looked at before it is used.
+            card.show_content(card.content)
+            self.import_wanted.emit(msgspec.structs.replace(card.content.value, **{inside: value}))
+            return
         try:
             self.session.set_value(path, value, self._edit_text(card, inside), lane=self._lane, merge=merge)
         except InputError as error:
@@ -250,6 +267,13 @@ class NetworkView(QWidget):
             card.explain(inside, error.problem)
         else:
             card.explain(inside, "")
+
+    def _try(self, card: Card, path: str, value: object) -> None:
+        """A copy of this lane with one setting changed, beside it."""
+        try:
+            self.session.try_in_lane(path, value, lane=self._lane)
+        except InputError as error:
+            card.explain(path.removeprefix(card.content.place).removeprefix("."), error.problem)
 
     def _edit_text(self, card: Card, inside: str) -> str:
         """What the undo menu says of a changed setting."""
@@ -265,35 +289,104 @@ class NetworkView(QWidget):
             if card.content.fix is not None:
                 self.session.edit(card.content.fix.experiment, card.content.fix.text, lane=self._lane)
             return
-        if card not in self.cards:
+        path = card.content.card
+        if action == "import":
+            self.import_wanted.emit(card.content.value)
             return
-        index = self.cards.index(card)
+        if action == "branch":
+            self.session.add_branch(card.content.branches, lane=self._lane)
+        elif card.content.movable:
+            place, index = editing.split(path)
+            try:
+                self._do_layer(card, action, place, index)
+            except InputError as error:
+                card.explain("", error.problem)
+
+    def _do_layer(self, card: Card, action: str, place: str, index: int) -> None:
+        path, lane = card.content.card, self._lane
+        last = len(self._layers(place)) - 1
         if action == "add":
             menu = QMenu(self)
             menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-            self._fill_menu(menu, index + 1)
+            self._fill_menu(menu, place, index + 1)
             menu.popup(card.mapToGlobal(card.rect().bottomLeft()) if card.hasFocus() else QCursor.pos())
         elif action == "delete":
-            self.session.delete_layer(index, lane=self._lane)
-            self._focus_layer(min(index, len(self.cards) - 1))
+            self.session.delete_layer(path, lane=lane)
+            self._focus_layer(editing.path_of(place, min(index, last - 1)) if last else place)
         elif action == "duplicate":
-            self.session.duplicate_layer(index, lane=self._lane)
-            self._focus_layer(index + 1)
-        else:
-            to = index + (-1 if action == "up" else 1)
-            if 0 <= to < len(self.cards):
-                self.session.move_layer(index, to, lane=self._lane)
-                self._focus_layer(to)
+            self.session.duplicate_layer(path, lane=lane)
+            self._focus_layer(editing.path_of(place, index + 1))
+        elif action == "mute":
+            self.session.mute_layer(path, not card.content.muted, lane=lane)
+            self._focus_layer(path)
+        elif action == "lane":
+            self.session.try_in_lane(f"network.{path}.muted", not card.content.muted, lane=lane)
+        elif action in ("up", "down") and 0 <= index + (-1 if action == "up" else 1) <= last:
+            self._focus_layer(self.session.move_layer(path, index + (-1 if action == "up" else 1), lane=lane))
+        elif action == "into":
+            self._move_into(path, place, index)
+        elif action in ("out", "up", "down") and place != "network":
+            block, around = self._around(place)
+            self._focus_layer(self.session.move_layer(path, around + (action != "up"), lane=lane, place=block))
+
+    def _layers(self, place: str) -> tuple[Layer, ...]:
+        return editing.layers_at(self._experiment, place) if self._experiment is not None else ()
+
+    @staticmethod
+    def _around(place: str) -> tuple[str, int]:
+        """The list that the block with the list at `place` stands in, and the block's number there."""
+        block = place.rpartition(".")[0]
+        while not block.rpartition(".")[2].isdigit():
+            block = block.rpartition(".")[0]
+        parent, _dot, number = block.rpartition(".")
+        return parent, int(number)
+
+    def _move_into(self, path: str, place: str, index: int) -> None:
+        """Into the block that follows, at its beginning; else into the one before, at its end."""
+        layers = self._layers(place)
+        for neighbor in (index + 1, index - 1):
+            if not 0 <= neighbor < len(layers):
+                continue
+            inner = [name for name, _layers in editing.lists_in(layers[neighbor])]
+            if inner:
+                target = f"{place}.{neighbor}.{inner[0] if neighbor > index else inner[-1]}"
+                gap = 0 if neighbor > index else len(self._layers(target))
+                self._focus_layer(self.session.move_layer(path, gap, lane=self._lane, place=target))
+                return
 
     def _drag(self, card: Card, grip: QPoint) -> None:
-        if card in self.cards:
-            drag_card(card, self.cards.index(card), grip)
+        if card.content.movable:
+            drag_card(card, card.content.card, grip)
 
-    def _drop(self, index: int, gap: int) -> None:
-        to = gap - 1 if gap > index else gap
-        if to != index and index < len(self.cards):
-            self.session.move_layer(index, to, lane=self._lane)
-            self._focus_layer(to)
+    def _stacks(self) -> list[Stack]:
+        return [stack for stack in self.findChildren(Stack) if stack.place]
+
+    def _gaps_for(self, path: str) -> list[PlusButton]:
+        """Where the layer at a path may be dropped: everywhere but inside of itself."""
+        own = f"network.{path}."
+        return [
+            plus
+            for stack in self._stacks()
+            if stack.isVisibleTo(self) and not f"{stack.place}.".startswith(own)
+            for plus in stack.plus
+        ]
+
+    def _drop(self, path: str, plus: PlusButton) -> None:
+        stack = next((stack for stack in self._stacks() if plus in stack.plus), None)
+        if stack is None:
+            return
+        gap = stack.gap(plus)
+        place, index = editing.split(path)
+        if stack.place == place and gap in (index, index + 1):
+            return
+        try:
+            there = self.session.move_layer(path, gap, lane=self._lane, place=stack.place)
+        except InputError as error:
+            card = self.card_at(path)
+            if card is not None:
+                card.explain("", error.problem)
+            return
+        self._focus_layer(there)
 
     def _step_focus(self, card: Card, way: int) -> None:
         cards = self._all_cards()
@@ -302,10 +395,10 @@ class NetworkView(QWidget):
             cards[index].setFocus(Qt.FocusReason.TabFocusReason)
             self.scroll_area.ensureWidgetVisible(cards[index], 0, 30)
 
-    def _focus_layer(self, index: int) -> None:
+    def _focus_layer(self, path: str) -> None:
         """After an edit the card that it was about has the focus, so that the next key goes on from there."""
-        if 0 <= index < len(self.cards):
-            card = self.cards[index]
+        card = self.card_at(path.removeprefix("network."))
+        if card is not None:
             self._select(card.content.card)
             card.setFocus(Qt.FocusReason.OtherFocusReason)
             QTimer.singleShot(0, self, partial(self._show_card, card))
@@ -314,16 +407,18 @@ class NetworkView(QWidget):
         if card in self._all_cards():
             self.scroll_area.ensureWidgetVisible(card, 0, 40)
 
-    def _fill_menu(self, menu: QMenu, index: int | None) -> None:
-        layers = self._experiment.network if self._experiment is not None else ()
-        at = len(layers) if index is None else index
-        # Nearest first, and of equally near ones those before: a network narrows toward its end.
-        near = [*reversed(layers[:at]), *layers[at:]]
-        fill_add_menu(menu, near, partial(self._add, at))
+    def _fill_menu(self, menu: QMenu, place: str, index: int) -> None:
+        layers = self._layers(place)
+        # Nearest first, and of equally near ones those before: a network narrows toward its end. Around a block, the
+        # layers of the network say what is usual.
+        near = [*reversed(layers[:index]), *layers[index:]]
+        if place != "network" and self._experiment is not None:
+            near += self._experiment.network
+        fill_add_menu(menu, near, partial(self._add, place, index))
 
-    def _add(self, index: int, layer: Layer) -> None:
-        self.session.add_layer(index, layer, lane=self._lane)
-        self._focus_layer(index)
+    def _add(self, place: str, index: int, layer: Layer) -> None:
+        self.session.add_layer(index, layer, lane=self._lane, place=place)
+        self._focus_layer(editing.path_of(place, index))
 
     def _start(self, layers: tuple[Layer, ...], label: str) -> None:
         if self._experiment is not None:
@@ -336,7 +431,7 @@ class NetworkView(QWidget):
             self._show_experiment()
             return
         chosen = self.session.selected_card
-        chosen = CARD_OF.get(chosen, chosen.partition(".")[0])
+        chosen = CARD_OF.get(chosen, chosen)
         for card in self._all_cards():
             card.show_selected(card.content.card == chosen)
         if chosen != self._chosen:
@@ -372,7 +467,21 @@ class NetworkView(QWidget):
                 found = health_of(view, self.session.position)
         for card in self.cards:
             card.show_health(found)
+        self._show_norms()
         self._show_wire()
+
+    def _show_norms(self) -> None:
+        """What was measured behind every link of the chain of gradient steps, while its form is open."""
+        card, scene = self.training_card, self.session.scene
+        if card is None or not card.expanded or not isinstance(card.form, TrainingForm):
+            return
+        norms = {}
+        if scene is not None and 0 <= self._lane < len(scene.lanes):
+            view = scene.lanes[self._lane].view
+            if len(view):
+                names = [name for name in view.run_columns if name.startswith("norm.")]
+                norms = {name.removeprefix("norm."): float(view.at(name, self.session.position)) for name in names}
+        card.form.show_norms(norms)
 
     def _show_wire(self) -> None:
         wire = self.session.wire
@@ -428,7 +537,6 @@ class NetworkView(QWidget):
         while outer.count():
             item = outer.takeAt(0)
             _discard(item)
-        self.cards, self.plus = [], []
         self._build(outer)
         self._show_experiment()
 

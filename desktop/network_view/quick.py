@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QEnterEvent, QFont, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QApplication, QHBoxLayout, QSizePolicy, QWidget
+from PySide6.QtWidgets import QApplication, QHBoxLayout, QMenu, QSizePolicy, QWidget
 
 from layerscope.core.fields import Described, Field, describe
 from layerscope.core.text import _
 
-from ..forms import Choice, capital, choice_of, is_shown, kind_choice, kind_help
+from ..alternatives import lane_menu
+from ..explain import effect_text, kind_tip
+from ..forms import Choice, capital, choice_of, is_shown, kind_choice, paint_live_at
 from ..fresh import changed_kind
 from ..number_box import NumberBox
 from ..roles import color, tint
@@ -45,6 +48,8 @@ class NumberChip(NumberBox):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         _chip(self, painter)
+        if self.field.live:
+            paint_live_at(painter, self.width() - 5.0)
         if self.problem:
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(QPen(color("alarm"), 1.4))
@@ -111,6 +116,7 @@ class QuickSettings(QWidget):
     """The chips of one card. `changed` and `explain` as in a form."""
 
     changed = Signal(str, object, str)
+    tried = Signal(str, object)
     refused = Signal(str)
 
     def __init__(self, parent: QWidget | None = None, bold: bool = False):
@@ -119,14 +125,16 @@ class QuickSettings(QWidget):
         self.chips: dict[str, Any] = {}
         self._fields: dict[str, Field] = {}
         self._value: Described | None = None
+        self._facts: Mapping[str, str] = {}
         self._row = QHBoxLayout(self)
         self._row.setContentsMargins(0, 0, 0, 0)
         self._row.setSpacing(4)
         self._row.addStretch(1)
 
-    def show_value(self, value: Described, paths: tuple[str, ...]) -> None:
-        """Show the settings at these paths; chips that are there already stay."""
+    def show_value(self, value: Described, paths: tuple[str, ...], facts: Mapping[str, str] | None = None) -> None:
+        """Show the settings at these paths; chips that are there already stay. `facts` are for their tooltips."""
         self._value = value
+        self._facts = facts or {}
         wanted = {}
         for path in paths:
             found = field_at(value, path)
@@ -161,10 +169,23 @@ class QuickSettings(QWidget):
             choice.chosen.connect(lambda name: self._chosen(path, field, name))
             chip = choice
         chip.setObjectName(path)
+        chip.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        chip.customContextMenuRequested.connect(lambda place: self._open_menu(path, field, chip.mapToGlobal(place)))
         self._size(chip)
         chip.setAccessibleName(f"{label} ({_(field.unit)})" if field.unit else label)
         chip.setAccessibleDescription(_(field.help))
         return chip
+
+    def lane_menu(self, path: str) -> QMenu | None:
+        """What a new lane could have at a path."""
+        found = field_at(self._value, path) if self._value is not None else None
+        return lane_menu(self, *found, lambda value: self.tried.emit(path, value)) if found is not None else None
+
+    def _open_menu(self, path: str, field: Field, place: QPoint) -> None:
+        menu = self.lane_menu(path)
+        if menu is not None:
+            menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            menu.popup(place)
 
     def _size(self, chip: QWidget) -> None:
         font = QFont(QApplication.font())
@@ -187,11 +208,14 @@ class QuickSettings(QWidget):
             chip.set_value(setting)
         elif field.sort == "family":
             chip.show_name(setting.kind_name() if setting is not None else "")
-            help = kind_help(type(setting)) if setting is not None else help
+            help = kind_tip(type(setting)) if setting is not None else help
         else:
             chip.show_name(setting)
         unit = f" ({_(field.unit)})" if field.unit else ""
-        chip.setToolTip(f"{label}{unit}: {help}" if help else f"{label}{unit}")
+        tip = f"{label}{unit}: {help}" if help else f"{label}{unit}"
+        chip.setToolTip(
+            "\n".join(part for part in (tip, self._facts.get(chip.objectName(), ""), effect_text(field)) if part)
+        )
 
     def _chosen(self, path: str, field: Field, name: str) -> None:
         if field.sort != "family":

@@ -25,7 +25,8 @@ from layerscope.core.figures.figure import FIGURES, Figure, FigureKind, Scene
 from layerscope.core.registry import Registry
 from layerscope.core.text import _
 
-from ..forms import Form, capital, kind_label
+from ..explain import kind_label
+from ..forms import Form, capital
 from ..roles import ElidedLabel, RoleLabel
 from ..session import Session
 from .explanation import ExplanationPopup

@@ -14,7 +14,7 @@ from .. import theme
 from ..actions import Actions
 from ..labels import ActionButton, ShortLabel, set_state, thin_line
 from ..session import Session
-from .timeline import Timeline
+from .timeline import Mark, Timeline
 
 # steps a second; 0 is as fast as possible
 SPEEDS: tuple[tuple[float, str], ...] = (
@@ -129,7 +129,9 @@ class TransportBar(QFrame):
         lane = scene.lanes[0] if scene and scene.lanes else None
         events = {step for one in scene.lanes for step, _path, _value in one.view.events} if scene else set()
         epoch = lane.view.steps_per_epoch if lane else 1
-        self.timeline.show_time(session.position, session.end, session.goal, epoch, tuple(sorted(events)))
+        self.timeline.show_time(
+            session.position, session.end, session.goal, epoch, tuple(sorted(events)), marks_of(session)
+        )
 
     def _show_status(self) -> None:
         session = self._session
@@ -139,7 +141,7 @@ class TransportBar(QFrame):
         elif session.blocked:
             state, text = "warning", _("Training is not offered yet: {problem}").format(problem=session.blocked)
         elif session.notice:
-            state, text = "warning", session.notice
+            state, text = "warning" if session.warns else "told", session.notice
         elif session.progress is not None:
             done, total = session.progress
             text = _("First start: preparing the engine, {done} of {total} parts").format(done=done, total=total)
@@ -182,6 +184,24 @@ class TransportBar(QFrame):
         self._operation.setStyleSheet(f"color: {color}")
         if self._operation.text() != text:
             self._operation.setText(text)
+
+
+def marks_of(session: Session) -> tuple[Mark, ...]:
+    """What was decided on the way in every lane, for the timeline."""
+    lanes = session.scene.lanes if session.scene is not None else ()
+    words = {
+        "best": _("best validation loss so far"),
+        "stopped": _("early stopping"),
+        "rate": _("learning rate lowered"),
+    }
+    found = []
+    for lane in lanes:
+        for step, what in lane.view.marks:
+            text = words.get(what, what)
+            if len(lanes) > 1:
+                text = _("lane {name}: {what}").format(name=lane.name, what=text)
+            found.append(Mark(step, what, text))
+    return tuple(sorted(found, key=lambda mark: mark.step))
 
 
 def operation_words(session: Session, operation: Operation) -> str:

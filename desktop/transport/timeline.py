@@ -1,9 +1,13 @@
 """The timeline shows all steps that are planned, how far the record reaches, and which moment is on screen.
 
 Dragging it goes to any recorded step. Ticks are epochs, small diamonds are settings that were changed while training.
+Decisions of the training itself stand there too: a flag at the best validation loss, a square where early stopping
+ended it, a triangle where the learning rate was lowered.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
@@ -17,6 +21,18 @@ SIDE = 10  # pixels beside the track, so that the handle fits at both ends
 TRACK, HANDLE = 8, 9
 MOST = 2**31 - 1  # steps that Qt can count
 TICK_GAP = 9  # least distance of two ticks, pixels
+
+
+NEAR = 6  # pixels from a mark at which the pointer is on it
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What was decided at a step: "best", "stopped" or "rate", and that in words."""
+
+    step: int
+    what: str
+    text: str
 
 
 class Timeline(QAbstractSlider):
@@ -33,18 +49,27 @@ class Timeline(QAbstractSlider):
         self._recorded = 0
         self._epoch = 1
         self._events: tuple[int, ...] = ()
+        self.marks: tuple[Mark, ...] = ()
         self.setAccessibleName(_("timeline"))
 
-    def show_time(self, position: int, recorded: int, goal: int, epoch: int, events: tuple[int, ...]) -> None:
+    def show_time(
+        self,
+        position: int,
+        recorded: int,
+        goal: int,
+        epoch: int,
+        events: tuple[int, ...],
+        marks: tuple[Mark, ...] = (),
+    ) -> None:
         """Draw this moment.
 
         recorded   the newest step there is
         goal       where playing ends
         epoch      steps in an epoch
         """
-        state = (recorded, min(MOST, max(1, goal, recorded)), max(1, epoch), events)
-        changed = state != (self._recorded, self._goal, self._epoch, self._events)
-        self._recorded, self._goal, self._epoch, self._events = state
+        state = (recorded, min(MOST, max(1, goal, recorded)), max(1, epoch), events, marks)
+        changed = state != (self._recorded, self._goal, self._epoch, self._events, self.marks)
+        self._recorded, self._goal, self._epoch, self._events, self.marks = state
         if self.maximum() != self._goal:
             self.setRange(0, self._goal)
         if self.value() != min(MOST, position):
@@ -75,7 +100,15 @@ class Timeline(QAbstractSlider):
         if event.buttons() & Qt.MouseButton.LeftButton:
             self.wanted.emit(step)
         else:
-            self.setToolTip(_("step {step:,}, epoch {epoch:,}").format(step=step, epoch=step // self._epoch))
+            self.setToolTip(self.words_at(event.position().x(), step))
+
+    def words_at(self, x: float, step: int) -> str:
+        """The step under the pointer, and the marks that are near."""
+        lines = [_("step {step:,}, epoch {epoch:,}").format(step=step, epoch=step // self._epoch)]
+        for mark in self.marks:
+            if abs(self._x(mark.step) - x) <= NEAR:
+                lines.append(_("step {step:,}: {what}").format(step=mark.step, what=mark.text))
+        return "\n".join(lines)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         self.setSliderDown(False)
@@ -106,6 +139,7 @@ class Timeline(QAbstractSlider):
             bar(SIDE - TRACK / 2, position, accent)
         self._paint_ticks(painter, look, middle)
         self._paint_events(painter, look, middle)
+        self._paint_marks(painter, look, middle)
         painter.setPen(QPen(QColor(accent), 3 if not self.hasFocus() else 4))
         painter.setBrush(QColor(look.color("panel")))
         painter.drawEllipse(QPointF(position, middle), HANDLE - 1.5, HANDLE - 1.5)
@@ -135,6 +169,24 @@ class Timeline(QAbstractSlider):
                     [QPointF(x, middle - 5), QPointF(x + 5, middle), QPointF(x, middle + 5), QPointF(x - 5, middle)]
                 )
             )
+
+    def _paint_marks(self, painter: QPainter, look: theme.Theme, middle: float) -> None:
+        """Decisions of the training, each with a form and a color of its own."""
+        painter.setPen(Qt.PenStyle.NoPen)
+        low = middle + TRACK / 2 + 2
+        for mark in self.marks:
+            x = self._x(mark.step)
+            if mark.what == "best":
+                painter.setBrush(QColor(look.color("good")))
+                painter.drawRect(QRectF(x - 0.8, middle - 9, 1.6, 18))
+                flag = [QPointF(x, middle - 10), QPointF(x + 7, middle - 7.5), QPointF(x, middle - 5)]
+                painter.drawPolygon(QPolygonF(flag))
+            elif mark.what == "stopped":
+                painter.setBrush(QColor(look.color("warning")))
+                painter.drawRect(QRectF(x - 4, middle - 4, 8, 8))
+            else:
+                painter.setBrush(QColor(look.color("accent")))
+                painter.drawPolygon(QPolygonF([QPointF(x - 4, low), QPointF(x + 4, low), QPointF(x, low + 5)]))
 
     def _paint_numbers(self, painter: QPainter, look: theme.Theme, position: float) -> None:
         """The step under the handle, the goal at the end where it does not collide."""

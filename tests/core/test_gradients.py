@@ -18,8 +18,11 @@ from layerscope.core.activations import ACTIVATIONS
 from layerscope.core.data.base import Data, DataSet
 from layerscope.core.diagnostics.gradient_check import TOLERANCE, check_gradients
 from layerscope.core.engine import kernel as kernel_module
+from layerscope.core.engine.kernel import kernel
+from layerscope.core.engine.layout import PENALTY
+from layerscope.core.engine.memory import block
 from layerscope.core.experiment import Experiment, build
-from layerscope.core.gradient_steps.base import Optimizer
+from layerscope.core.gradient_steps.base import Clipping, Optimizer, Regularizer
 from layerscope.core.initializers import Initializer
 from layerscope.core.layers.base import Layer
 from layerscope.core.losses import Loss
@@ -269,6 +272,37 @@ def test_convolutions_taken_in_parts(monkeypatch):
 def test_everything_has_a_sample():
     assert set(LAYER_SAMPLES) == set(Layer.registry.names())
     assert set(LOSS_SAMPLES) == set(Loss.registry.names())
+
+
+PENALTIES = [kind for kind in Regularizer.registry.names() if Regularizer.registry[kind].stage == "penalty"]
+LINKS = [{"regularizers": [{"kind": kind, "strength": 0.02}]} for kind in PENALTIES] + [
+    {"regularizers": [{"kind": "l1", "strength": 0.01}, {"kind": "l2", "strength": 0.03}]},
+    {"regularizers": [{"kind": "decoupled", "strength": 0.1}, {"kind": "max_norm", "limit": 0.5}]},
+    *({"clipping": {"kind": kind, "threshold": 1e-3}} for kind in Clipping.registry.names()),
+    {"clipping": {"kind": "global_norm", "threshold": 1e-3}, "regularizers": [{"kind": "l2", "strength": 0.02}]},
+]
+
+
+@pytest.mark.parametrize("links", LINKS, ids=str)
+def test_penalties_are_part_of_what_is_differentiated_and_clipping_is_not(links):
+    assert errors(net([dense(8), act("tanh")], **links)) <= TOLERANCE
+
+
+def test_a_wrong_penalty_is_found(monkeypatch):
+    from layerscope.core.gradient_steps import l2
+
+    monkeypatch.setattr(l2, "add_l2", penalty_of_twice_the_gradient)
+    assert not errors_are_fine(net([dense(8), act("tanh")], regularizers=[{"kind": "l2", "strength": 0.1}]))
+
+
+@kernel
+def penalty_of_twice_the_gradient(row, arena, data, context, hyper, statistics):
+    w, g = block(arena, row[1], row[3]), block(arena, row[2], row[3])
+    squares = 0.0
+    for i in range(w.size):
+        squares += w[i] * w[i]
+        g[i] += 2.0 * hyper[row[4]] * w[i]
+    statistics[PENALTY] += 0.5 * hyper[row[4]] * squares
 
 
 # --- the check can fail: one fault at a time, every one must be found

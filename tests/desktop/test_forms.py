@@ -21,7 +21,18 @@ from layerscope.core.layers.base import Layer
 from layerscope.core.losses import Loss
 from layerscope.core.registry import Registry
 from layerscope.core.schedules.base import Schedule
-from layerscope.desktop.forms import Choice, FieldRow, Form, KindForm, ListForm, ListsForm, StructForm, is_shown
+from layerscope.desktop.explain import field_tip
+from layerscope.desktop.forms import (
+    Choice,
+    FieldRow,
+    Form,
+    KindForm,
+    ListForm,
+    ListsForm,
+    OptionalForm,
+    StructForm,
+    is_shown,
+)
 from layerscope.desktop.fresh import changed_kind, fresh
 from layerscope.desktop.number_box import NumberBox, number_text, parse_number, stepped
 
@@ -137,13 +148,15 @@ def test_a_number_outside_its_limits_stays_as_typed_and_is_explained(qtbot: QtBo
         row = form.editors[field.name]
         too_much = [f"{limit + 1:.17g}" for limit in (field.maximum, field.below) if limit is not None]
         too_little = [f"{limit - 1:.17g}" for limit in (field.minimum, field.above) if limit is not None]
-        for text in [*too_much, *too_little, "many", "", "nan", "1e999"]:
+        nothing = [] if field.optional else [""]  # where nothing need be set, nothing may stand
+        for text in [*too_much, *too_little, "many", *nothing, "nan", "1e999"]:
             row.editor.lineEdit().setText(text)
             row.editor.editingFinished.emit()
             assert row.editor.lineEdit().text() == text
             assert "must be" in sentence(row).lower(), f"{field.name} = {text!r}"
         assert heard == []
-        row.editor.lineEdit().setText(number_text(getattr(value, field.name)))
+        usual = getattr(value, field.name)
+        row.editor.lineEdit().setText(number_text(usual) if usual is not None else "")
         row.editor.editingFinished.emit()
         assert sentence(row) == ""
 
@@ -159,7 +172,8 @@ def test_every_editor_can_be_reached_and_named_without_a_mouse(qtbot: QtBot, kin
             assert editor.accessibleName()
             assert editor.focusPolicy() & Qt.FocusPolicy.TabFocus
             assert editor in buddies
-            assert editor.toolTip() == field.help
+            assert editor.toolTip() == field_tip(field)
+            assert editor.toolTip().startswith(field.help)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -412,12 +426,18 @@ def test_lists_of_lists_and_parts_have_forms_too(qtbot: QtBot) -> None:
 def test_an_optional_kind_can_be_none(qtbot: QtBot) -> None:
     form, heard = kitchen(qtbot, Soup())
     best = form.editors["best"]
-    assert best.choice.name == ""
+    assert isinstance(best, OptionalForm)
+    assert not best.switch.isChecked()
+    best.switch.click()
+    assert form.value.best == Salt(), "the first kind is the usual one"
     enter(best.choice, "pepper")
-    assert isinstance(form.value.best, Pepper)
-    enter(best.choice, "")
+    enter(best.form.editors["corns"].editor, 5)
+    best.switch.click()
     assert heard[-1] == ("best", None)
-    assert best.form is None
+    assert not best.switch.isChecked()
+    assert best.form.isHidden()
+    best.switch.click()
+    assert form.value.best == Pepper(corns=5), "on again, it has the settings that it had"
 
 
 def test_the_unit_stands_beside_the_number(qtbot: QtBot) -> None:

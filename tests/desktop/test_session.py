@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from layerscope.core.errors import InputError
-from layerscope.core.experiment import to_json
+from layerscope.core.experiment import Experiment, build, to_json, with_value
 from layerscope.core.layers.activation import ActivationLayer
+from layerscope.core.layers.base import Layer
 from layerscope.core.layers.dense import Dense
 from layerscope.core.run import Run
 from layerscope.desktop.session import Session, named
@@ -426,3 +427,186 @@ def test_closing_while_training_takes_no_time(qtbot, small_experiment):
     assert session.close()
     assert not session.worker.isRunning()
     session.deleteLater()
+
+
+# --- what an edit does to a training that has begun
+
+
+def trained(qtbot, session, step):
+    for _turn in range(step):
+        session.forward("minibatch")
+    until(qtbot, lambda: at(session, step))
+
+
+def test_an_edit_says_that_it_applies_at_once(qtbot, session):
+    trained(qtbot, session, 3)
+    session.set_value("training.optimizer.learning_rate", 0.5)
+    assert session.notice == "applies from step 3 on, without a new start"
+    assert not session.warns
+    until(qtbot, lambda: at(session, 3))
+    assert session.scene.lanes[0].view.events == ((3, "training.optimizer.learning_rate", 0.5),)
+
+
+def test_an_edit_says_that_it_starts_over(qtbot, session):
+    trained(qtbot, session, 3)
+    session.set_value("network.0.units", 13)
+    assert session.notice == "starts over at step 0 and follows to step 3"
+    until(qtbot, lambda: at(session, 3))
+    session.undo_stack.undo()
+    assert "starts over" in session.notice
+    until(qtbot, lambda: at(session, 3))
+
+
+def test_what_changes_nothing_says_nothing(qtbot, session):
+    session.set_value("network.0.units", 13)
+    assert session.notice == "", "nothing was trained yet"
+    until(qtbot, lambda: settled(session))
+    trained(qtbot, session, 2)
+    session.set_value("training.epochs", 9)
+    session.set_value("name", "Other")
+    assert session.notice == ""
+
+
+def test_the_line_about_an_edit_goes_away_by_itself(qtbot, session):
+    trained(qtbot, session, 2)
+    session._fading.setInterval(30)
+    session.set_value("training.optimizer.learning_rate", 0.5)
+    assert session.notice
+    until(qtbot, lambda: session.notice == "")
+
+
+def test_a_live_setting_on_one_lane_names_the_lane(qtbot, session):
+    session.add_lane()
+    trained(qtbot, session, 2)
+    session.set_value("training.optimizer.learning_rate", 0.5, lane=1)
+    assert session.notice == "Lane B: applies from step 2 on, without a new start"
+
+
+# --- early stopping
+
+
+def stopping(experiment, **settings):
+    """Stops for sure: no epoch is better by a million."""
+    return build(
+        Experiment,
+        {
+            **msgspec.to_builtins(experiment),
+            "training": {
+                **msgspec.to_builtins(experiment.training),
+                "epochs": 50,
+                "early_stopping": {"patience": 2, "min_delta": 1e6, **settings},
+            },
+        },
+    )
+
+
+def test_early_stopping_ends_playing_and_shows_the_best_weights(qtbot, session, small_experiment):
+    session.edit(stopping(small_experiment, min_delta=0.0), "stop")
+    session.edit(
+        with_value(session.lane.experiment, "training.optimizer.learning_rate", 30.0), "far too fast to get better"
+    )
+    session.play()
+    until(qtbot, lambda: settled(session) and session.end > 0 and not session.playing)
+    marks = {what: step for step, what in session.scene.lanes[0].view.marks}
+    assert session.end == marks["stopped"]
+    assert session.end < 50 * 23
+    assert session.position == marks["best"]
+    assert session.notice == (
+        f"Early stopping ended the training at step {marks['stopped']:,}; "
+        f"shown are the best weights, those of step {marks['best']:,}."
+    )
+    assert not session.warns
+
+
+def test_after_the_end_nothing_goes_on_and_it_is_said_again(qtbot, session, small_experiment):
+    session.edit(stopping(small_experiment, restore_best=False), "stop")
+    session.play()
+    until(qtbot, lambda: settled(session) and session.end > 0 and not session.playing)
+    end = session.position
+    assert end == session.end
+    session.forward("minibatch")
+    until(qtbot, lambda: settled(session) and session.position == end)
+    session.forward("operation")
+    until(qtbot, lambda: settled(session) and session.position == end)
+    assert session.wire is None
+    session.play()
+    until(qtbot, lambda: settled(session) and not session.playing and session.notice != "")
+    assert session.position == end
+    session.back("minibatch")
+    until(qtbot, lambda: at(session, end - 1))
+    # with more patience it goes on
+    session.set_value("training.early_stopping", None)
+    until(qtbot, lambda: at(session, end - 1))
+    session.forward("minibatch")
+    session.forward("minibatch")
+    until(qtbot, lambda: at(session, end + 1))
+
+
+def test_a_lane_that_has_ended_lets_the_others_go_on(qtbot, session, small_experiment):
+    session.edit(with_value(small_experiment, "training.epochs", 8), "longer")
+    session.add_lane(stopping(small_experiment))
+    until(qtbot, lambda: settled(session) and len(session.scene.lanes) == 2)
+    session.play()
+    until(qtbot, lambda: settled(session) and session.position == 8 * 23)
+    first, second = session.scene.lanes
+    stopped = {what: step for step, what in second.view.marks}["stopped"]
+    assert stopped < 8 * 23
+    assert len(first.view.kept_steps) == 8 * 23
+    assert len(second.view.kept_steps) == stopped
+    assert f"ended lane B at step {stopped}" in session.notice
+
+
+def test_the_decisions_stand_on_the_timeline(qtbot, session, small_experiment):
+    from layerscope.desktop.transport.bar import marks_of
+    from layerscope.desktop.transport.timeline import Timeline
+
+    session.edit(stopping(small_experiment), "stop")
+    session.play()
+    until(qtbot, lambda: settled(session) and session.end > 0 and not session.playing)
+    marks = marks_of(session)
+    assert [mark.what for mark in marks] == ["best", "stopped"]
+    timeline = Timeline()
+    qtbot.addWidget(timeline)
+    timeline.resize(600, 40)
+    timeline.show_time(session.position, session.end, session.goal, 23, (), marks)
+    timeline.grab()
+    assert "early stopping" in timeline.words_at(timeline._x(marks[-1].step), marks[-1].step)
+    assert "early stopping" not in timeline.words_at(timeline._x(marks[-1].step) - 30, 1)
+
+
+# --- layers by path
+
+
+def test_layers_inside_of_blocks_are_edited_by_path(session):
+    block = {"kind": "residual", "body": [{"kind": "dense", "units": 12}]}
+    session.add_layer(2, build(Layer, block))
+    relu = ActivationLayer(function="relu")
+    session.add_layer(1, relu, place="network.2.body")
+    assert session.lane.experiment.network[2].body[1] == relu
+    assert session.move_layer("2.body.1", 0, place="network") == "0"
+    assert session.lane.experiment.network[0] == relu
+    session.duplicate_layer("3.body.0")
+    session.mute_layer("3.body.1", True)
+    session.delete_layer("3.body.0")
+    assert [layer.muted for layer in session.lane.experiment.network[3].body] == [True]
+    with pytest.raises(InputError):
+        session.delete_layer("3.body.7")
+    assert session.undo_stack.undoText() == "delete Dense"
+
+
+def test_the_settings_of_a_muted_layer_change_nothing(qtbot, session):
+    session.add_layer(1, build(Layer, {"kind": "dropout", "rate": 0.5, "muted": True}))
+    until(qtbot, lambda: settled(session))
+    trained(qtbot, session, 3)
+    before = numbers(session.scene.lanes[0].view)
+    session.set_value("network.1.rate", 0.2)
+    assert session.notice == ""
+    until(qtbot, lambda: at(session, 3))
+    assert numbers(session.scene.lanes[0].view) == before
+    session.mute_layer(1, False)
+    assert "starts over" in session.notice
+    until(qtbot, lambda: at(session, 3))
+    session.set_value("network.1.rate", 0.1)
+    assert session.notice == "applies from step 3 on, without a new start"
+    until(qtbot, lambda: at(session, 3))
+    assert session.failure == ""

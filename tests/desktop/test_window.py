@@ -378,7 +378,7 @@ def test_both_looks_reach_every_part(qtbot, window):
 def test_the_window_fits_usual_screens(qtbot, window, size):
     window.resize(*size)
     qtbot.waitUntil(lambda: (window.width(), window.height()) == size, timeout=TIMEOUT)
-    for panel in window.panels.panels:
+    for panel in window.panels.visible_panels():
         assert panel.width() >= 300
         assert panel.height() >= 150
 

@@ -367,5 +367,5 @@ def test_a_large_convolution_gets_a_second_thread(monkeypatch):
     monkeypatch.setattr("layerscope.core.engine.program.os.cpu_count", lambda: 8)
     x = np.zeros((64, 28, 28, 8))
     assert run_on(x, conv(2, 1)).program.threads == 1
-    assert run_on(x, conv(32, 3)).program.threads == 4
-    assert run_on(x, {"kind": "weight_norm", "layer": conv(32, 3)}).program.threads == 4
+    assert run_on(x, conv(128, 3)).program.threads == 4
+    assert run_on(x, {"kind": "weight_norm", "layer": conv(128, 3)}).program.threads == 4
