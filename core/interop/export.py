@@ -76,6 +76,14 @@ def check_exportable(run_or_experiment: Any) -> None:
             ),
             "training.precision",
         )
+    if training.loss_scale is not None:
+        raise InputError(
+            _(
+                "cannot be exported as code: it decides which steps are skipped; leave it out, "
+                "with {precision} it gains nothing"
+            ).format(precision=training.precision),
+            "training.loss_scale",
+        )
 
 
 def export(run: Run, framework: str, steps: int) -> Export:

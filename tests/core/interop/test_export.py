@@ -7,7 +7,6 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -18,7 +17,7 @@ from random_experiments import all_kinds, kinds_in, random_experiment
 from layerscope.core import cli
 from layerscope.core.averaging import Averaging, Ema, Swa
 from layerscope.core.errors import InputError
-from layerscope.core.experiment import Experiment, build, to_json
+from layerscope.core.experiment import Experiment, build, to_json, with_value
 from layerscope.core.gradient_steps.base import Clipping, GradientStep, Optimizer, Regularizer
 from layerscope.core.interop.export import FRAMEWORKS, check_exportable, export, trace_path
 from layerscope.core.layers.base import Layer
@@ -388,11 +387,18 @@ def test_the_command_refuses_in_one_line(words, said, tmp_path, capsys, monkeypa
     assert [path.name for path in tmp_path.iterdir()] == ["small.json"]
 
 
-def test_numbers_of_16_bits_are_refused():
-    for precision in ("float16", "bfloat16"):
-        with pytest.raises(InputError, match="set it to float32 or float64") as caught:
-            check_exportable(SimpleNamespace(training=SimpleNamespace(precision=precision)))
-        assert caught.value.place == "training.precision"
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("training.precision", "float16", "set it to float32 or float64"),
+        ("training.precision", "bfloat16", "set it to float32 or float64"),
+        ("training.loss_scale", {"kind": "dynamic"}, "leave it out"),
+    ],
+)
+def test_numbers_of_16_bits_and_what_belongs_to_them_are_refused(place, value, said):
+    with pytest.raises(InputError, match=said) as caught:
+        check_exportable(with_value(Experiment(), place, value))
+    assert caught.value.place == place
 
 
 def test_a_program_looks_for_the_trace_where_it_is_written():
