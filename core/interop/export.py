@@ -7,16 +7,17 @@ the initial parameters, and what was drawn at random (dropout masks).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.precision import FORMATS
 from ..errors import InputError
-from ..experiment import identity
+from ..experiment import Experiment, identity
 from ..files import write_whole
 from ..record import npz
 from ..registry import Registry
@@ -66,14 +67,15 @@ def trace_path(path: Path) -> Path:
         raise InputError(_("is not the name of a file; give one, for example --out program.py"), "--out") from None
 
 
-def check_exportable(run_or_experiment: Any) -> None:
+def check_exportable(experiment: Experiment) -> None:
     """An InputError where an experiment computes in a way that other frameworks do not share."""
-    training = run_or_experiment.training
-    if training.precision not in ("float32", "float64"):
+    training = experiment.training
+    if training.precision in FORMATS:
         raise InputError(
-            _("cannot be exported as code: {precision} is emulated here; set it to float32 or float64").format(
-                precision=training.precision
-            ),
+            _(
+                "{precision} is emulated here, which no other framework repeats digit by digit; "
+                "for code, set it to float32 or float64"
+            ).format(precision=training.precision),
             "training.precision",
         )
     if training.loss_scale is not None:
@@ -95,7 +97,7 @@ def export(run: Run, framework: str, steps: int) -> Export:
     experiment = run.experiment
     check_exportable(experiment)
     per_step = sum(
-        8 * run.program.batch_size * int(np.prod(card.given or ()))
+        run.program.batch_size * math.prod(card.given or ())
         for card in run.program.plan.cards
         if card.layer.kind_name() == "dropout"
     )
@@ -104,25 +106,47 @@ def export(run: Run, framework: str, steps: int) -> Export:
             _("the dropout masks of {steps:,} steps are too large to save; give fewer steps").format(steps=steps),
             "--steps",
         )
-    drops, stop = _decided_by_others(run, steps)
+    if framework == "pytorch":
+        _check_batches(run)
+    drops, stop, note = _decided(run, steps)
     origin = f"version {metadata.version('layerscope')}, experiment {identity(experiment)}, seed {experiment.seed}"
-    subject = Subject(experiment, run.program.plan, run.clock, steps, drops, stop, origin)
+    subject = Subject(experiment, run.program.plan, run.clock, steps, drops, stop, note, origin)
     code = script(subject)
     source = code.program()
     return Export(source, trace_arrays(run, steps, validation=subject.watches))
 
 
-def _decided_by_others(run: Run, steps: int) -> tuple[tuple[int, ...] | None, int | None]:
-    """When the rate falls and training stops, where more than the one network decides; (None, None) otherwise."""
+def _check_batches(run: Run) -> None:
+    """An InputError where PyTorch refuses what we allow: batch normalization of a single number per unit."""
+    rest = len(run.data.x_train) % run.program.batch_size or run.program.batch_size
+    for card in run.program.plan.cards:
+        if card.layer.kind_name() == "batch_norm" and rest * math.prod((card.given or ())[:-1]) == 1:
+            raise InputError(
+                _("leaves one sample for the last minibatch, which PyTorch's batch norm refuses; change it"),
+                "training.batch_size",
+            )
+
+
+OTHERS = (
+    "When the learning rate falls and training ends was decided on the way by several networks, or by averaged weights "
+    "with batch norm; the program has the steps, not the evaluation."
+)
+NO_VALIDATION = "There are no validation samples, so nothing lowers the learning rate or ends the training early."
+
+
+def _decided(run: Run, steps: int) -> tuple[tuple[int, ...] | None, int | None, str]:
+    """When the rate falls, when training stops and who decided, where the program does not; else None, None and ""."""
     training = run.experiment.training
     averaging = training.averaging
-    watches = training.early_stopping is not None or training.schedule.watches
+    if training.early_stopping is None and not training.schedule.watches:
+        return None, None, ""
+    if len(run.data.x_validation) == 0:
+        return (), None, NO_VALIDATION
     kept_up = any(not tensor.parameter.trained for tensor in run.program.tensors)
-    several = averaging is not None and (averaging.networks > 1 or (averaging.measures_statistics and kept_up))
-    if not watches or not several:
-        return None, None
-    run.seek(run.first_step)
-    run.advance(steps)
-    drops = tuple(step for step in run.rate_drops if step < steps)
-    stop = run.stopped_step if run.stopped_step is not None and run.stopped_step < steps else None
-    return drops, stop
+    if averaging is None or not (averaging.networks > 1 or (averaging.measures_statistics and kept_up)):
+        return None, None, ""
+    decided = Run(run.experiment, run.data, record=False, first_step=run.first_step)
+    decided.advance(steps)
+    drops = tuple(step for step in decided.rate_drops if step < steps)
+    stop = decided.stopped_step if decided.stopped_step is not None and decided.stopped_step < steps else None
+    return drops, stop, OTHERS

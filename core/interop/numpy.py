@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from ..layers.base import working
 from .script import IMPORT_MATH, LOAD_TRACE, Place, Script, Subject, indented, quoted, text_of
 
 NOTE = (
@@ -99,9 +98,8 @@ class NumpyScript(Script):
 
     def program(self) -> str:
         experiment, subject = self.experiment, self.subject
-        paths = [str(index) for index, _layer in working(experiment.network)]
-        _x, self.back = self.run_chain(paths, "x")
-        last = paths[-1]
+        _x, self.back = self.run_chain(self.paths, "x")
+        last = self.paths[-1]
         loss, back = experiment.loss.to_numpy(self, self.value(last), "t")
         self.update()
         self.rate_function()

@@ -35,6 +35,7 @@ class Subject:
     steps        that the program takes
     rate_drops   where something other than the program decides when the rate is lowered: the steps; else None
     stop         where something other than the program decides when training ends: the step; else None
+    note         then: who decided, a sentence for the program's docstring
     origin       where the experiment is from, one line
     """
 
@@ -44,6 +45,7 @@ class Subject:
     steps: int
     rate_drops: tuple[int, ...] | None
     stop: int | None
+    note: str
     origin: str
 
     @property
@@ -238,8 +240,13 @@ class Script:
             self.line(f"{into} = {x}")
 
     def network(self) -> None:
-        for index, _layer in working(self.experiment.network):
-            self.layer(str(index))
+        for path in self.paths:
+            self.layer(path)
+
+    @property
+    def paths(self) -> list[str]:
+        """The layers outside of blocks."""
+        return [str(index) for index, _layer in working(self.experiment.network)]
 
     def update(self) -> None:
         """Collect the chain from gradients to weights."""
@@ -285,11 +292,8 @@ class Script:
             notes.append(
                 "The experiment also averages weights for evaluation. That changes nothing in training and is left out."
             )
-        if self.subject.rate_drops is not None:
-            notes.append(
-                "When the learning rate falls and training ends was decided on the way by several networks, or by "
-                "averaged ones; the program has the steps, not the evaluation."
-            )
+        if self.subject.note:
+            notes.append(self.subject.note)
         lines = [
             f'"""{self.title}.',
             "",

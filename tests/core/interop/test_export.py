@@ -17,9 +17,9 @@ from random_experiments import all_kinds, kinds_in, random_experiment
 from layerscope.core import cli
 from layerscope.core.averaging import Averaging, Ema, Swa
 from layerscope.core.errors import InputError
-from layerscope.core.experiment import Experiment, build, to_json, with_value
+from layerscope.core.experiment import Experiment, build, to_json
 from layerscope.core.gradient_steps.base import Clipping, GradientStep, Optimizer, Regularizer
-from layerscope.core.interop.export import FRAMEWORKS, check_exportable, export, trace_path
+from layerscope.core.interop.export import FRAMEWORKS, export, trace_path
 from layerscope.core.layers.base import Layer
 from layerscope.core.losses import Loss
 from layerscope.core.results import trace_arrays
@@ -89,6 +89,10 @@ CASES = {
             "schedule": {"kind": "reduce_on_plateau", "patience": 0, "min_delta": 0.2, "factor": 0.5},
         }
     },
+    "nothing to watch": {
+        "data": {"kind": "digits", "validation": 1e-4},
+        "training": {"early_stopping": {"patience": 1}, "schedule": {"kind": "reduce_on_plateau", "patience": 0}},
+    },
     "muted layers": {
         "network": [
             *(dense(12), {"kind": "dropout", "muted": True}),
@@ -104,8 +108,9 @@ CASES = {
 def case(name: str) -> Experiment:
     given = CASES[name]
     training = {"batch_size": 100, "epochs": 3, "precision": "float64", **given.get("training", {})}
+    data = given.get("data", {"kind": "digits"})
     network = given.get("network", [dense(12), act("tanh"), dense(10)])
-    return build(Experiment, {"name": name, "network": network, "training": training})
+    return build(Experiment, {"name": name, "data": data, "network": network, "training": training})
 
 
 def losses(run: Run, steps: int) -> np.ndarray:
@@ -388,17 +393,35 @@ def test_the_command_refuses_in_one_line(words, said, tmp_path, capsys, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("place", "value", "said"),
+    ("setting", "place"),
     [
-        ("training.precision", "float16", "set it to float32 or float64"),
-        ("training.precision", "bfloat16", "set it to float32 or float64"),
-        ("training.loss_scale", {"kind": "dynamic"}, "leave it out"),
+        ("precision=float16", "training.precision"),
+        ("precision=bfloat16", "training.precision"),
+        ("loss_scale=dynamic", "training.loss_scale"),
     ],
 )
-def test_numbers_of_16_bits_and_what_belongs_to_them_are_refused(place, value, said):
-    with pytest.raises(InputError, match=said) as caught:
-        check_exportable(with_value(Experiment(), place, value))
-    assert caught.value.place == place
+def test_numbers_of_16_bits_are_refused(setting, place, tmp_path, capsys):
+    file = tmp_path / "small.json"
+    file.write_bytes(to_json(case("plain")))
+    words = ["--framework", "pytorch", "--set", f"training.{setting}", "--out", str(tmp_path / "x.py")]
+    assert cli.main(["code", str(file), *words]) == 2
+    assert f"{file}, {place}: " in capsys.readouterr().err
+    assert not list(tmp_path.glob("x*"))
+
+
+def test_batch_norm_of_one_sample_is_refused_for_pytorch_alone():
+    wanted = build(
+        Experiment,
+        {
+            "data": {"kind": "moons", "samples": 41, "validation": 0.0},
+            "network": [dense(4), {"kind": "batch_norm"}, act("tanh"), dense(2)],
+            "training": {"batch_size": 20},
+        },
+    )
+    with pytest.raises(InputError, match="one sample") as caught:
+        export(Run(wanted), "pytorch", 5)
+    assert caught.value.place == "training.batch_size"
+    assert "batch_norm" in export(Run(wanted), "numpy", 5).source
 
 
 def test_a_program_looks_for_the_trace_where_it_is_written():
