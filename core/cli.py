@@ -433,7 +433,8 @@ def _check(options: argparse.Namespace) -> int:
     table = Table(title=experiment.name or options.file, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column(_("layer"), no_wrap=True)
     table.add_column(_("kind"))
-    for label in (_("output"), _("parameters"), _("std W"), _("n Var W"), _("expected rms"), _("expected gradient")):
+    drawn_columns = _("output"), _("parameters"), _("std W"), _("n Var W")
+    for label in (*drawn_columns, _("expected rms"), _("gradient factor"), _("gradient")):
         table.add_column(label, justify="right")
     expected = {p.path: p for p in predictions_for(layout, data)}
     with _Progress(N_("preparing the engine")) as progress:
@@ -447,6 +448,7 @@ def _check(options: argparse.Namespace) -> int:
             f"{card.parameter_count:,}",
             *(_known(number) for number in drawn.get(card.path, (math.nan, math.nan))),
             _known(signal.rms if signal else math.nan),
+            _known(signal.gradient_factor if signal else math.nan),
             _known(signal.gradient_norm if signal else math.nan),
         )
     console.print(table)
@@ -460,7 +462,10 @@ def _check(options: argparse.Namespace) -> int:
         )
     )
     console.print(
-        _("W as drawn, n inputs a unit; expected before training: rms of outputs, norm of the gradient (last layer: 1)")
+        _(
+            "W as drawn, n inputs a unit; expected before training: rms of outputs, by what the layer multiplies the "
+            "gradient's norm on its way back, and that norm (last layer: 1)"
+        )
     )
     with _Progress(N_("checking gradients")):
         checked = check_gradients(experiment, data)

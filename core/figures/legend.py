@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from .figure import Band, Boxes, Dash, Line, Marker, Plot, Span
 
 
@@ -32,7 +34,9 @@ def legend(*plots: Plot) -> tuple[Entry, ...]:
         if isinstance(mark, Line):
             entry = Entry(mark.label, mark.color, "line", mark.dash, mark.marker, mark.width, mark.faint)
         elif isinstance(mark, Boxes):
-            entry = Entry(mark.label, mark.color, "box", marker=mark.marker)
+            # without an outer box and a middle it is a plain bar
+            plain = mark.outer is None and not np.isfinite(mark.middle).any()
+            entry = Entry(mark.label, mark.color, "area" if plain else "box", marker=mark.marker)
         elif isinstance(mark, Band):
             entry = Entry(mark.label, mark.color, "area", faint=True)
         elif isinstance(mark, Span):

@@ -80,7 +80,11 @@ def check_exportable(experiment: Experiment) -> None:
         )
     if training.loss_scale is not None:
         raise InputError(
-            _("is for numbers of 16 bits, which cannot be exported; for code, set it to null"), "training.loss_scale"
+            _(
+                "cannot be exported as code: it decides which steps are skipped; leave it out, "
+                "with {precision} it gains nothing"
+            ).format(precision=training.precision),
+            "training.loss_scale",
         )
 
 

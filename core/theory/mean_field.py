@@ -506,6 +506,7 @@ class LayerPrediction:
     log_std            finite width: standard deviation of ln(rms^2) between networks drawn alike, for one sample; a
                        minibatch of different samples averages part of it away
     gradient_log_std   the same of ln(gradient_norm^2)
+    gradient_factor    L2 norm of dL/d(input) divided by that of dL/d(output): below 1 the layer makes it vanish
     """
 
     path: str
@@ -515,6 +516,7 @@ class LayerPrediction:
     gradient_norm: float
     log_std: float
     gradient_log_std: float = 0.0
+    gradient_factor: float = math.nan
 
     def rms_band(self, deviations: float = 2.0) -> tuple[float, float]:
         """The range of rms within `deviations` standard deviations of the logarithm."""
@@ -557,13 +559,16 @@ def predict(
         return ()
     predictions: list[LayerPrediction] = []
     last_width = signals[-1][1].width
+    given = {card.path: math.prod(card.given or ()) for card in plan.cards}
     square, scatter = 1.0, 0.0  # mean square of dL/d(output) relative to the last layer's, and its log variance
     for path, signal in reversed(signals):
-        predictions.append(_prediction(path, signal, square, scatter, last_width))
-        predictions += [
-            _prediction(f"{path}.{inner.path}", inner.signal, square * inner.backward, scatter, last_width)
-            for inner in reversed(signal.inside)
-        ]
+        predictions.append(_prediction(path, signal, square, scatter, last_width, given[path]))
+        for inner in reversed(signal.inside):
+            inner_path = f"{path}.{inner.path}"
+            square_there = square * inner.backward
+            predictions.append(
+                _prediction(inner_path, inner.signal, square_there, scatter, last_width, given[inner_path])
+            )
         square *= signal.backward
         scatter += signal.backward_log_variance
     return tuple(reversed(predictions))
@@ -582,7 +587,9 @@ def predictions_for(plan: Plan, data: Data) -> tuple[LayerPrediction, ...]:
     return predict(plan, squares / x.size, float(x.mean()), shared)
 
 
-def _prediction(path: str, signal: Signal, square: float, scatter: float, last_width: int) -> LayerPrediction:
+def _prediction(
+    path: str, signal: Signal, square: float, scatter: float, last_width: int, given: int
+) -> LayerPrediction:
     return LayerPrediction(
         path=path,
         mean=signal.mean,
@@ -591,6 +598,7 @@ def _prediction(path: str, signal: Signal, square: float, scatter: float, last_w
         gradient_norm=math.sqrt(square * signal.width / last_width),
         log_std=math.sqrt(signal.log_variance),
         gradient_log_std=math.sqrt(scatter),
+        gradient_factor=math.sqrt(signal.backward * given / signal.width),
     )
 
 

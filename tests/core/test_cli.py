@@ -291,16 +291,18 @@ def test_check_shows_nested_layers_what_was_drawn_and_where_theory_is_silent(tmp
         "2", "3", "4", "4.body.0", "5", "6",
     ]  # fmt: skip
     assert "      1.body.0.branches.0.0 " in out  # indented by how deep it stands
-    assert rows["1.body.0.branches.0.0"][-6:-4] == ["6×6×3", "84"]
+    assert rows["1.body.0.branches.0.0"][-7:-5] == ["6×6×3", "84"]
     # the weights as they are drawn: std sqrt(2 / (n + m)), n Var = 2 n / (n + m)
-    assert float(rows["6"][-4]) == pytest.approx(np.sqrt(2 / 18), rel=0.25)
-    assert float(rows["6"][-3]) == pytest.approx(2 * 8 / 18, rel=0.5)
-    assert rows["5"][-4:-2] == ["0", "0"]
-    assert rows["2"][-4:-2] == ["–", "–"]
-    assert float(rows["0"][-2]) == pytest.approx(1.0, abs=0.01)  # LSUV
+    assert float(rows["6"][-5]) == pytest.approx(np.sqrt(2 / 18), rel=0.25)
+    assert float(rows["6"][-4]) == pytest.approx(2 * 8 / 18, rel=0.5)
+    assert rows["5"][-5:-3] == ["0", "0"]
+    assert rows["2"][-5:-3] == ["–", "–"]
+    assert float(rows["0"][-3]) == pytest.approx(1.0, abs=0.01)  # LSUV
     for path in ("3", "4", "4.body.0", "5", "6"):  # from the pooling on
-        assert rows[path][-2] == "–"
+        assert rows[path][-3] == "–"
     assert "passed" in out
+    assert float(rows["2"][-2]) == pytest.approx(np.sqrt(1 / 0.8), rel=1e-2)  # dropout: what passes is enlarged
+    assert rows["3"][-2] == "–"  # nothing is known of max pooling
 
 
 def test_check_of_values_to_predict(tmp_path, capsys):

@@ -143,6 +143,12 @@ NESTED = {
         kind("max_pool"),
         inception([kind("global_average_pool")], [kind("flatten"), dense(4), kind("layer_norm")]),
     ],
+    "muted layers": [
+        VECTOR,
+        kind("layer_norm", muted=True),
+        residual(dense(6), kind("batch_norm", muted=True), inception([act("tanh", muted=True)]), act("tanh")),
+        residual(dense(9), muted=True),
+    ],
     "three deep": [VECTOR, residual(residual(residual(residual(), act("tanh")), NORM, scale=0.5), dense(6))],
 }
 LOSS_SAMPLES = {

@@ -583,3 +583,11 @@ def test_the_sample_file_is_complete_and_small():
 def test_settings_that_make_no_sense_are_refused(path, value, words):
     with pytest.raises(InputError, match=words):
         with_value(sixteen("float16"), path, value)
+
+
+def test_layers_that_wrap_others_let_the_builder_write_them():
+    # else the gradients of the weights that they compute would not be rounded
+    folder = Path(__file__).parents[2] / "core" / "layers"
+    sources = {path.stem: path.read_text() for path in folder.glob("*.py")}
+    assert not [name for name, source in sources.items() if ".emit(build" in source]
+    assert "build.wrapped(" in sources["weight_norm"]

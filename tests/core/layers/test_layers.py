@@ -365,7 +365,11 @@ def test_the_plan_of_memory_is_about_what_the_program_takes():
 
 def test_a_large_convolution_gets_a_second_thread(monkeypatch):
     monkeypatch.setattr("layerscope.core.engine.program.os.cpu_count", lambda: 8)
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        monkeypatch.delenv(f"{library}_NUM_THREADS", raising=False)
     x = np.zeros((64, 28, 28, 8))
     assert run_on(x, conv(2, 1)).program.threads == 1
     assert run_on(x, conv(128, 3)).program.threads == 4
     assert run_on(x, {"kind": "weight_norm", "layer": conv(128, 3)}).program.threads == 4
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")  # a person's own limit is obeyed
+    assert run_on(x, conv(128, 3)).program.threads == 2
