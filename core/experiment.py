@@ -25,7 +25,8 @@ from .gradient_steps.base import Clipping, Optimizer, Regularizer
 from .gradient_steps.sgd import Sgd
 from .layers.base import Layer
 from .loss_scale import LossScale
-from .losses import Loss, SoftmaxCrossEntropy
+from .losses import Loss
+from .losses.softmax_cross_entropy import SoftmaxCrossEntropy
 from .schedules.base import ConstantSchedule, Schedule
 from .stopping import EarlyStopping
 from .text import N_, _

@@ -336,7 +336,7 @@ def _is_whole(text: str) -> bool:
 
 
 def _check_items(value: Any, field: Field, place: str) -> tuple[Any, ...]:
-    for i, item in enumerate(_items(value, field, place)):
+    for i, item in enumerate(_inner(value, place)):
         if not isinstance(item, field.holds):
             raise InputError(_("must be an object with a kind, not {value}").format(value=shown(item)), f"{place}.{i}")
     return value if isinstance(value, tuple) else tuple(value)
@@ -412,21 +412,28 @@ def _build_field(value: Any, field: Field, place: str) -> Any:
         return tuple(build(field.holds, v, f"{place}.{i}") for i, v in enumerate(_counted(value, field, place)))
     if field.sort == "lists":
         return tuple(
-            tuple(build(field.holds, v, f"{place}.{i}.{j}") for j, v in enumerate(_items(part, field, f"{place}.{i}")))
+            tuple(build(field.holds, v, f"{place}.{i}.{j}") for j, v in enumerate(_inner(part, f"{place}.{i}")))
             for i, part in enumerate(_counted(value, field, place))
         )
     return _check(value, field, place)
 
 
-def _items(value: Any, field: Field, place: str) -> Sequence[Any]:
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise _must_be(field, value, place)
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _inner(value: Any, place: str) -> Sequence[Any]:
+    """The items of one of the lists in a list of lists."""
+    if not _is_list(value):
+        raise InputError(_("must be a list, not {value}").format(value=shown(value)), place)
     return value
 
 
 def _counted(value: Any, field: Field, place: str) -> Sequence[Any]:
     """The items of the field's own list, as many as it may have."""
-    items = _items(value, field, place)
+    if not _is_list(value):
+        raise _must_be(field, value, place)
+    items: Sequence[Any] = value
     if not _has_length(items, field):
         raise InputError(
             _("must be {limits}, not of {count}").format(limits=limits_text(field), count=len(items)), place

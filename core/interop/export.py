@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..engine.precision import FORMATS
 from ..errors import InputError
 from ..experiment import Experiment, identity
-from ..files import write_whole
+from ..files import folder_for, write_whole
 from ..record import npz
 from ..registry import Registry
 from ..results import trace_arrays
@@ -44,10 +44,13 @@ class Export:
     arrays: dict[str, NDArray[Any]]
 
     def save(self, path: Path) -> tuple[Path, Path]:
-        """Write the program and its trace beside it; both paths."""
+        """Write the program and its trace beside it, in a folder that is made when it is not there; both paths."""
         trace = trace_path(path)
         if trace == path:
             raise InputError(_("would be overwritten by its own trace; give the program another name"), "--out")
+        if path.is_dir():  # seen before the trace is written, so that it does not stand there alone
+            raise InputError(_("is a folder; give the program a name, for example program.py"), "--out", str(path))
+        folder_for(path.parent)
         write_whole(trace, npz(self.arrays))
         write_whole(path, self.source.encode())
         return path, trace

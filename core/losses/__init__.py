@@ -2,9 +2,7 @@
 
 from ..registry import discover
 from .base import Loss, accuracy_of
-from .mse import MeanSquaredError
-from .softmax_cross_entropy import SoftmaxCrossEntropy
 
-__all__ = ["Loss", "MeanSquaredError", "SoftmaxCrossEntropy", "accuracy_of"]
+__all__ = ["Loss", "accuracy_of"]
 
 discover(__name__, __path__, first=("softmax_cross_entropy", "binary_cross_entropy", "mse"))

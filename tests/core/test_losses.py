@@ -18,6 +18,10 @@ KINDS = Loss.registry.names()
 FOR_VALUES = [name for name, kind in Loss.registry.items() if kind.for_values]
 
 
+def test_the_usual_losses_are_met_first():
+    assert KINDS[:3] == ["softmax_cross_entropy", "binary_cross_entropy", "mse"]
+
+
 def data_for(classes: int, samples: int = 30, values: int = 0) -> Data:
     draw = np.random.default_rng(6)
     data = table_data(draw.normal(size=(samples, 4)), np.arange(samples) % max(classes, 1), max(classes, 1))

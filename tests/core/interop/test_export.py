@@ -385,13 +385,16 @@ def test_the_command_writes_a_program_and_its_trace(tmp_path, capsys):
         (["--framework", "pytroch", "--out", "x.py"], 'did you mean "pytorch"'),
         (["--framework", "numpy", "--out", "."], "--out"),
         (["--framework", "numpy", "--out", "numpy.py"], "another name"),
-        (["--framework", "numpy", "--out", "missing/x.py"], "cannot be written"),
+        (["--framework", "numpy", "--out", "small.json/x.py"], "cannot be made a folder"),
+        (["--framework", "numpy", "--out", "../folder"], "is a folder"),
         (["--framework", "numpy", "--steps", "0", "--out", "x.py"], "--steps"),
         (["--framework", "numpy"], "--out"),
     ],
 )
 def test_the_command_refuses_in_one_line(words, said, tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     Path("small.json").write_bytes(to_json(case("plain")))
     try:
         code = cli.main(["code", "small.json", *words])
@@ -401,7 +404,14 @@ def test_the_command_refuses_in_one_line(words, said, tmp_path, capsys, monkeypa
     assert (code, out) == (2, "")
     assert err.count("\n") == 1
     assert said in err
-    assert [path.name for path in tmp_path.iterdir()] == ["small.json"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["folder", "here", "small.json"]  # nothing half-written
+
+
+def test_the_command_makes_the_folder_as_run_does(tmp_path, capsys):
+    file, out = tmp_path / "small.json", tmp_path / "new" / "deep" / "program.py"
+    file.write_bytes(to_json(case("plain")))
+    assert cli.main(["code", str(file), "--framework", "numpy", "--steps", "2", "--out", str(out)]) == 0
+    assert sorted(path.name for path in out.parent.iterdir()) == ["program.py", "program.trace.npz"]
 
 
 @pytest.mark.parametrize(

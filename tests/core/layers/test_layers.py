@@ -373,3 +373,8 @@ def test_a_large_convolution_gets_a_second_thread(monkeypatch):
     assert run_on(x, {"kind": "weight_norm", "layer": conv(128, 3)}).program.threads == 4
     monkeypatch.setenv("OMP_NUM_THREADS", "2")  # a person's own limit is obeyed
     assert run_on(x, conv(128, 3)).program.threads == 2
+
+
+def test_a_branch_that_is_no_list_is_told_so():
+    with pytest.raises(InputError, match=r"^network\.0\.branches\.0: must be a list, not "):
+        build(Experiment, {"network": [{"kind": "inception", "branches": [{"kind": "dense"}]}]})
