@@ -64,6 +64,8 @@ def _words(value: Any, path: list[str], experiment: Experiment) -> str:
     if isinstance(value, Mapping):
         return label
     if isinstance(value, list | tuple):
+        if any(isinstance(item, list | tuple) for item in value):
+            return f"{label} {len(value)}"
         holds = _holds(path, experiment)
         names = [_kind_words(holds, item) for item in value if isinstance(item, Mapping)]
         return " + ".join(names) if names else _("no {setting}").format(setting=label)
@@ -95,7 +97,10 @@ def _holds(path: list[str], experiment: Experiment) -> type[Kind] | None:
 
 
 def _label(path: list[str], experiment: Experiment) -> str:
+    """The label of a field; that of the whole field for a list in a list of lists, "network.1.branches.0"."""
     here: Any = experiment
+    while path[-1].isdigit():
+        path = path[:-1]
     for step in path[:-1]:
         here = here[int(step)] if isinstance(here, tuple) else getattr(here, step)
     if isinstance(here, Kind) or hasattr(here, "__struct_fields__"):

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+import numpy as np
+
 from ..engine.kernel import kernel
 from ..engine.memory import block, matrix
 from ..fields import about
@@ -93,6 +95,12 @@ def limit_norms(row, arena, data, context, hyper, statistics):  # type: ignore[n
     long = False
     for j in range(units):
         norm = math.sqrt(factor[j])
+        if norm == np.inf:  # the squares of float32 numbers overflow long before the numbers: they shall not become 0
+            squares = 0.0
+            for i in range(inputs):
+                new = np.float64(w[i, j] - u[i, j])
+                squares += new * new
+            norm = w.dtype.type(math.sqrt(squares))
         factor[j] = limit / norm if norm > limit else one
         long = long or norm > limit
     if long:

@@ -190,6 +190,18 @@ def test_max_norm_keeps_every_unit_within_the_limit_and_leaves_the_others_alone(
             assert (np.linalg.norm(values, axis=0) <= limit * (1 + 1e-5)).all()
 
 
+def test_max_norm_shortens_weights_whose_squares_overflow(data):
+    found = {}
+    for precision in ("float32", "float64"):
+        regularizers = [{"kind": "max_norm", "limit": 1.0}]
+        run = run_with(data, [dense(10)], precision=precision, regularizers=regularizers, optimizer=sgd(1e6))
+        run.machine.data[: data.x_train.size] *= 1e16
+        run.advance(1)
+        found[precision] = run.parameters()["0.weight"]
+    np.testing.assert_allclose(np.linalg.norm(found["float64"], axis=0), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(found["float32"], found["float64"], rtol=1e-3, atol=1e-5)
+
+
 def test_max_norm_of_a_convolution_is_that_of_a_filter(data):
     network = [{"kind": "conv2d", "filters": 4}, act("relu"), dense(10)]
     run = run_with(data, network, regularizers=[{"kind": "max_norm", "limit": 0.4}])

@@ -28,6 +28,14 @@ def test_one_setting(path, value, said):
     assert difference(first, with_value(first, path, value)) == said
 
 
+def test_another_branch():
+    def block(*branches):
+        return experiment({"kind": "inception", "branches": list(branches)}, dense(10))
+
+    assert difference(block([dense(4)], []), block([dense(4)], [], [dense(3)])) == "branches 2 → branches 3"
+    assert difference(block([dense(4)], []), block([dense(4)], [dense(3)])) == "no branches → Dense"
+
+
 def test_another_depth():
     assert difference(experiment(dense(10)), experiment(dense(4), act("tanh"), dense(10))) == "1 → 3 layers"
 
