@@ -12,12 +12,19 @@ from layerscope.core.gradient_steps.momentum import Momentum
 from layerscope.core.initializers import GlorotNormal, HeNormal, Initializer, LecunNormal, Normal
 from layerscope.core.layers.activation import ActivationLayer
 from layerscope.core.layers.base import Layer
+from layerscope.core.schedules.range_test import RangeTest
 from layerscope.core.text import N_, _
 
 
 def cures(experiment: Experiment) -> list[tuple[str, Experiment]]:
     """(label, experiment) for every proposal that would change something."""
     return [(label, other) for label, other in _proposals(experiment) if other != experiment]
+
+
+def rate_search(experiment: Experiment) -> Experiment:
+    """The experiment with a learning-rate range test in place of its schedule, that nothing ends early."""
+    training = msgspec.structs.replace(experiment.training, schedule=RangeTest(), early_stopping=None, averaging=None)
+    return _trained(experiment, training)
 
 
 def _proposals(experiment: Experiment) -> Iterator[tuple[str, Experiment]]:

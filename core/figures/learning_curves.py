@@ -358,12 +358,20 @@ def _yours(lane: Lane, scene: Scene) -> str:
     seen = np.flatnonzero(view.validation_steps <= scene.step)
     if seen.size:
         at = seen[-1]
-        said[0] += _(", validation loss {loss} with {accuracy} right").format(
+        if lane.plan.outline.is_regression:
+            validation = _(", validation loss {loss}")
+        else:
+            validation = _(", validation loss {loss} with {accuracy} right")
+        said[0] += validation.format(
             loss=number_text(float(view.validation_loss[at]), 3),
             accuracy=percent_text(float(view.validation_accuracy[at])),
         )
     if seen.size and averaged(view):
-        said[0] += _(" (averaged; the present network alone {loss} with {accuracy})").format(
+        if lane.plan.outline.is_regression:
+            alone = _(" (averaged; the present network alone {loss})")
+        else:
+            alone = _(" (averaged; the present network alone {loss} with {accuracy})")
+        said[0] += alone.format(
             loss=number_text(float(view.plain_validation_loss[seen[-1]]), 3),
             accuracy=percent_text(float(view.plain_validation_accuracy[seen[-1]])),
         )
