@@ -356,10 +356,11 @@ def test_every_lane_is_named_however_little_room_there_is(view):
 
 def test_names_of_moments_stand_below_a_level_rule_that_would_cross_them(view):
     x = np.arange(5.0)
-    moment = Rule(2.0, "grid", "epoch 1", across="x")
-    view.draw(line_figure(Line(x, x, "lane-0", "loss"), moment))
+    line, moment = Line(x, x, "lane-0", "loss"), Rule(2.0, "grid", "epoch 1", across="x")
+    scale = Axis("loss", limits=(0.0, 4.0))
+    view.draw(line_figure(line, moment, Rule(2.0, "muted", "guessing"), y=scale))
     area = view.areas[0]
     assert view._top_of_names(area) == area.where.top()
-    view.draw(line_figure(Line(x, x, "lane-0", "loss"), moment, Rule(area.limits("y")[1], "muted", "guessing")))
+    view.draw(line_figure(line, moment, Rule(3.95, "muted", "guessing"), y=scale))
     area = view.areas[0]
     assert area.where.top() < view._top_of_names(area) < area.where.top() + 2 * view._fonts.height
