@@ -114,9 +114,10 @@ def add_norm(row, arena, data, context, hyper, statistics):  # type: ignore[no-u
 
 @kernel
 def end_norm(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
-    """The sum becomes the norm of all parameters together. Row: its place in hyper, column."""
+    """The sum becomes the norm of all parameters together. Row: its place in hyper, how many columns, columns."""
     hyper[row[1]] = math.sqrt(hyper[row[1]])
-    statistics[row[2]] = hyper[row[1]]
+    for i in range(row[2]):
+        statistics[row[3 + i]] = hyper[row[1]]
 
 
 @kernel

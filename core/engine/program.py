@@ -501,7 +501,18 @@ class Builder:
         for tensor in self.trained:
             column = columns[tensor.path] if per_layer and tensor.parameter.weight else -1
             self.update(probes.add_norm, tensor.gradient, tensor.parameter.count, column, self.norm)
-        self.update(probes.end_norm, self.norm, self.column(name))
+        self.update(probes.end_norm, self.norm, 1, self.column(name))
+
+    def report_norm(self, column: int) -> None:
+        """Write the norm of the gradient as it is now into one more column; together with its measurement if that is
+        what was just written (an operation more costs a tiny network one step in a hundred).
+        """
+        rows = self._update[-1].rows
+        if rows and rows[-1][0] is probes.end_norm and rows[-1][1][0] == self.norm:
+            place, count, *columns = rows[-1][1]
+            rows[-1] = (probes.end_norm, (place, len(columns) + 1, *columns, column))
+        else:
+            self.update(probes.report_norm, self.norm, column)
 
     # --- what was collected
 
@@ -611,7 +622,7 @@ def _emit_update(build: Builder) -> None:
         if record:
             build.measure_gradient_norm(name, per_layer=True)
             known = True
-            build.update(probes.report_norm, build.norm, layout.GRADIENT_NORM)
+            build.report_norm(layout.GRADIENT_NORM)
             for tensor in build.trained:
                 if tensor.parameter.weight:
                     row = tensor.master, tensor.parameter.count, columns[tensor.path], overflowed
@@ -625,7 +636,7 @@ def _emit_update(build: Builder) -> None:
             build.measure_gradient_norm(name, per_layer=record and name == "norm.gradient")
         known = known or record or link.step.uses_norm
         if known and link is clips:
-            build.update(probes.report_norm, build.norm, layout.GRADIENT_NORM)
+            build.report_norm(layout.GRADIENT_NORM)
         if link is behind[0]:
             break
         build.begin_update(Group("optimizer", "update", symbol="∂L/∂W", label=link.step.kind_name(), **whole))
@@ -634,12 +645,12 @@ def _emit_update(build: Builder) -> None:
             link.step.emit(build, tensor, link.place)
         name, known = f"norm.{link.name}", link.step.knows_norm
         if known:
-            build.update(probes.report_norm, build.norm, build.column(name))
+            build.report_norm(build.column(name))
         elif record:
             build.measure_gradient_norm(name)
             known = True
     if known:
-        build.update(probes.report_norm, build.norm, layout.CLIPPED_GRADIENT_NORM)
+        build.report_norm(layout.CLIPPED_GRADIENT_NORM)
     build.update(scheduled_rate, build.rate)
     for link in behind:
         link.step.begin(build, link.place)
@@ -672,7 +683,7 @@ def _emit_update(build: Builder) -> None:
     if record:
         build.begin_update(Group("optimizer", "update", symbol="W", **whole))
         for link, total in zip(behind, totals, strict=True):
-            build.update(probes.end_norm, total, build.column(f"norm.{link.name}"))
+            build.update(probes.end_norm, total, 1, build.column(f"norm.{link.name}"))
     build.begin_update(averaging)
     if training.averaging is not None and overflowed >= 0:
         training.averaging.begin(build)
