@@ -7,7 +7,7 @@ file, or raises an InputError that says why it cannot be.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -112,6 +112,39 @@ def lists_in(layer: Layer) -> Iterator[tuple[str, Layers]]:
             yield field.name, value
         elif field.sort == "lists" and issubclass(field.holds, Layer):
             yield from ((f"{field.name}.{index}", part) for index, part in enumerate(value))
+
+
+def each_layer(experiment: Experiment, change: Callable[[Layer], Layer]) -> Experiment:
+    """The experiment with `change` made of every layer, also of those inside others, from the inside out."""
+
+    def changed(layer: Layer) -> Layer:
+        new: dict[str, Any] = {}
+        for field in describe(type(layer)):
+            value = getattr(layer, field.name)
+            if isinstance(value, Layer):
+                new[field.name] = changed(value)
+            elif field.sort == "families" and issubclass(field.holds, Layer):
+                new[field.name] = tuple(changed(inner) for inner in value)
+            elif field.sort == "lists" and issubclass(field.holds, Layer):
+                new[field.name] = tuple(tuple(changed(inner) for inner in part) for part in value)
+        return change(msgspec.structs.replace(layer, **new) if new else layer)
+
+    return msgspec.structs.replace(experiment, network=tuple(changed(layer) for layer in experiment.network))
+
+
+def unwrapped(layer: Layer) -> Layer:
+    """The layer that another one only wraps, such as the dense layer inside a weight norm; otherwise itself."""
+    inside = [getattr(layer, field.name) for field in describe(type(layer)) if field.sort == "family"]
+    layers = [value for value in inside if isinstance(value, Layer)]
+    return unwrapped(layers[0]) if len(layers) == 1 and not any(lists_in(layer)) else layer
+
+
+def with_unwrapped(layer: Layer, inner: Layer) -> Layer:
+    """The layer with another one in place of what `unwrapped` finds in it."""
+    if unwrapped(layer) is layer:
+        return inner
+    name = next(f.name for f in describe(type(layer)) if isinstance(getattr(layer, f.name), Layer))
+    return msgspec.structs.replace(layer, **{name: with_unwrapped(getattr(layer, name), inner)})
 
 
 def inserted(experiment: Experiment, place: str, index: int, layer: Layer) -> Experiment:

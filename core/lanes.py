@@ -48,7 +48,31 @@ def _changes(old: Any, new: Any, path: list[str], first: Experiment, other: Expe
             sentence = words.format(layer=_words(new, path, other))
             return [sentence, *_changes({**old, "muted": new["muted"]}, new, path, first, other)]
         return [sentence for key in new for sentence in _changes(old.get(key), new[key], [*path, key], first, other)]
+    if _is_plain(old) and _is_plain(new) and path[-1] != "function":
+        setting = _setting(path, first)
+        return [f"{setting} {_value_words(old)} → {_value_words(new)}"]
     return [f"{_words(old, path, first)} → {_words(new, path, other)}"]
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, bool | int | float | str)
+
+
+def _value_words(value: Any) -> str:
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _setting(path: list[str], experiment: Experiment) -> str:
+    """The setting's label with its owner where it says little alone: "Dropout rate", but "Learning rate"."""
+    label = _label(path, experiment)
+    owner: Any = experiment
+    for step in path[:-1]:
+        owner = owner[int(step)] if isinstance(owner, tuple) else getattr(owner, step)
+    if isinstance(owner, Kind) and path[-2:] != ["optimizer", "learning_rate"] and path[0] != "data":
+        return _("{owner} {setting}").format(owner=_(owner.label), setting=label)
+    return label[:1].upper() + label[1:] if label.isascii() else label
 
 
 def _words(value: Any, path: list[str], experiment: Experiment) -> str:
@@ -69,10 +93,7 @@ def _words(value: Any, path: list[str], experiment: Experiment) -> str:
         holds = _holds(path, experiment)
         names = [_kind_words(holds, item) for item in value if isinstance(item, Mapping)]
         return " + ".join(names) if names else _("no {setting}").format(setting=label)
-    shown = f"{value:g}" if isinstance(value, float) else str(value)
-    if isinstance(value, bool):
-        shown = _("yes") if value else _("no")
-    return f"{label} {shown}"
+    return f"{label} {_value_words(value)}"
 
 
 def _kind_words(family: type[Kind] | None, value: Mapping[str, Any]) -> str:

@@ -121,6 +121,11 @@ ACTIONS: tuple[Declared, ...] = (
     Declared(
         "restart", N_("&Forget and begin again"), N_("Forget what was trained and begin again at step 0"), ("Ctrl+R",)
     ),
+    Declared(
+        "find_rate",
+        N_("Find a &learning rate"),
+        N_("Add a lane whose learning rate rises until the training breaks, and show the loss over the rate"),
+    ),
     Declared("slower", N_("&Slower"), N_("Play fewer steps a second"), ("-",), repeats=True),
     Declared("faster", N_("&Faster"), N_("Play more steps a second"), ("+", "="), repeats=True),
     Declared("data", N_("&Data"), N_("Show the data's settings"), ("Ctrl+1",), short=N_("Data")),

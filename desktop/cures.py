@@ -6,17 +6,25 @@ from collections.abc import Iterator
 
 import msgspec
 
+from layerscope.core.editing import each_layer, unwrapped
 from layerscope.core.experiment import Experiment, Training
 from layerscope.core.gradient_steps.momentum import Momentum
 from layerscope.core.initializers import GlorotNormal, HeNormal, Initializer, LecunNormal, Normal
 from layerscope.core.layers.activation import ActivationLayer
 from layerscope.core.layers.base import Layer
+from layerscope.core.schedules.range_test import RangeTest
 from layerscope.core.text import N_, _
 
 
 def cures(experiment: Experiment) -> list[tuple[str, Experiment]]:
     """(label, experiment) for every proposal that would change something."""
     return [(label, other) for label, other in _proposals(experiment) if other != experiment]
+
+
+def rate_search(experiment: Experiment) -> Experiment:
+    """The experiment with a learning-rate range test in place of its schedule, that nothing ends early."""
+    training = msgspec.structs.replace(experiment.training, schedule=RangeTest(), early_stopping=None, averaging=None)
+    return _trained(experiment, training)
 
 
 def _proposals(experiment: Experiment) -> Iterator[tuple[str, Experiment]]:
@@ -32,31 +40,24 @@ def _proposals(experiment: Experiment) -> Iterator[tuple[str, Experiment]]:
     yield _(N_("Momentum")), _trained(experiment, momentum)
 
 
-def _with_layers(experiment: Experiment, layers: list[Layer]) -> Experiment:
-    return msgspec.structs.replace(experiment, network=tuple(layers))
-
-
 def _drawn(experiment: Experiment, init: Initializer) -> Experiment:
-    """All weights from this scheme; the last layer stays Xavier where it was, for no function follows it."""
-    last = max((i for i, layer in enumerate(experiment.network) if hasattr(layer, "init")), default=-1)
+    """All weights from this scheme; the last layer stays as it was for ReLU and SELU, for no function follows it."""
 
-    def changed(index: int, layer: Layer) -> Layer:
-        if not hasattr(layer, "init"):
-            return layer
-        keeps = index == last and index == len(experiment.network) - 1 and isinstance(init, HeNormal | LecunNormal)
-        return layer if keeps else msgspec.structs.replace(layer, init=init)
+    def changed(layer: Layer) -> Layer:
+        return msgspec.structs.replace(layer, init=init) if hasattr(layer, "init") else layer
 
-    return _with_layers(experiment, [changed(i, layer) for i, layer in enumerate(experiment.network)])
+    drawn = each_layer(experiment, changed)
+    last = experiment.network[-1] if experiment.network else None
+    if last is not None and isinstance(init, HeNormal | LecunNormal) and hasattr(unwrapped(last), "init"):
+        return msgspec.structs.replace(drawn, network=(*drawn.network[:-1], last))
+    return drawn
 
 
 def _bent(experiment: Experiment, function: str) -> Experiment:
-    return _with_layers(
-        experiment,
-        [
-            msgspec.structs.replace(layer, function=function) if isinstance(layer, ActivationLayer) else layer
-            for layer in experiment.network
-        ],
-    )
+    def changed(layer: Layer) -> Layer:
+        return msgspec.structs.replace(layer, function=function) if isinstance(layer, ActivationLayer) else layer
+
+    return each_layer(experiment, changed)
 
 
 def _trained(experiment: Experiment, training: Training) -> Experiment:

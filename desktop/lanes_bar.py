@@ -145,8 +145,7 @@ class LanesBar(QFrame):
         self._add.setProperty("kind", "quiet")
         self._add.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self._add.setMenu(self._menu)
-        self._row.addStretch(1)
-        self._row.addWidget(self._shared, 2)
+        self._row.addWidget(self._shared, 1)  # all that is left: the chips keep their own widths
         session.lanes_changed.connect(self.rebuild)
         session.selection_changed.connect(self.rebuild)
         session.scene_changed.connect(self._show_shared)

@@ -13,6 +13,7 @@ from layerscope.core.text import N_, _
 
 from . import theme
 from .actions import Actions
+from .cures import rate_search
 from .dialogs.about import AboutDialog
 from .dialogs.importers import kind_for
 from .dialogs.shortcuts import ShortcutsDialog
@@ -29,7 +30,7 @@ from .settings import Settings
 from .theme import Look
 from .transport.bar import TransportBar
 
-NETWORK_WIDTH = 300  # pixels, at first
+NETWORK_WIDTH = 320  # pixels, at first
 
 
 class MainWindow(QMainWindow):
@@ -109,7 +110,18 @@ class MainWindow(QMainWindow):
                 N_("&Train"),
                 (
                     *("play", "slower", "faster", "", "operation_forward", "operation_back", "minibatch_forward"),
-                    *("minibatch_back", "epoch_forward", "epoch_back", "", "start", "newest", "", "restart"),
+                    *(
+                        "minibatch_back",
+                        "epoch_forward",
+                        "epoch_back",
+                        "",
+                        "start",
+                        "newest",
+                        "",
+                        "find_rate",
+                        "",
+                        "restart",
+                    ),
                 ),
             ),
             (
@@ -158,6 +170,7 @@ class MainWindow(QMainWindow):
             "start": lambda: session.scrub(0),
             "newest": lambda: session.scrub(session.end),
             "restart": session.restart,
+            "find_rate": self._find_rate,
             "slower": lambda: self.transport.change_speed(-1),
             "faster": lambda: self.transport.change_speed(1),
             "data": lambda: session.select(card="data"),
@@ -206,7 +219,9 @@ class MainWindow(QMainWindow):
         several = len(self.session.lanes) > 1
         actions["remove_lane"].setEnabled(several)
         actions["next_lane"].setEnabled(several)
-        actions["copy_lane"].setEnabled(len(self.session.lanes) < MOST_LANES)
+        room = len(self.session.lanes) < MOST_LANES
+        actions["copy_lane"].setEnabled(room)
+        actions["find_rate"].setEnabled(room)
 
     def _retitle(self) -> None:
         session, actions = self.session, self.actions_
@@ -251,6 +266,12 @@ class MainWindow(QMainWindow):
         from .dialogs.export import ExportDialog
 
         self._show_dialog(ExportDialog(self.session, self.panels.visible_panels(), self))
+
+    def _find_rate(self) -> None:
+        self.session.add_lane(rate_search(self.session.lane.experiment))
+        self.panels.show_named("learning-rate-range")
+        if not self.session.playing and self.session.position == 0:
+            self.session.play()
 
     def _show_dialog(self, dialog: QDialog) -> None:
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)

@@ -135,7 +135,7 @@ def _now(found: list[tuple[Lane, Moment]], scene: Scene, places: dict[str, int])
             ticks[key] = text if ticks.get(key, text) == text else _("optimizer")
     last = max(places.values())
     return Plot(
-        x=Axis(_("behind"), limits=(-0.4, last + 0.4), ticks=tuple((float(k), v) for k, v in sorted(ticks.items()))),
+        x=Axis(_("after"), limits=(-0.4, last + 0.4), ticks=tuple((float(k), v) for k, v in sorted(ticks.items()))),
         y=Axis(_("L2 norm ‖·‖"), "log", limits=_limits(marks)),
         marks=tuple(marks),
     )

@@ -130,11 +130,12 @@ def build(scene: Scene, options: LearningCurveOptions) -> Figure:
             marks += _validation(lane, lane.view.validation_loss, lane.view.plain_validation_loss, 1.0)
         limits = _loss_limits(lanes) if options.scale == "linear" else None
         plots.append(Plot(x, Axis(_("loss (mean over samples)"), options.scale, limits), tuple(marks)))
-    if options.accuracy:
+    counts = [lane for lane in lanes if not lane.plan.outline.is_regression]  # values are not right or wrong
+    if options.accuracy and counts:
         marks = list(moments)
-        for lane in lanes:
+        for lane in counts:
             marks += _training(lane, scene, "accuracy", 100.0, options, remarks=not options.loss)
-        for lane in lanes:
+        for lane in counts:
             marks += _validation(lane, lane.view.validation_accuracy, lane.view.plain_validation_accuracy, 100.0)
         plots.append(Plot(x, Axis(_("accuracy (%)"), limits=(-2.0, 102.0)), tuple(marks)))
     if options.learning_rate:
@@ -147,6 +148,8 @@ def build(scene: Scene, options: LearningCurveOptions) -> Figure:
             )
         plots.append(Plot(x, Axis(_("learning rate"), "log"), tuple(marks)))
     if not plots:
+        if options.accuracy:
+            return nothing(NAME, title, scene, _("Values are predicted, no classes: there is no accuracy to draw."))
         return nothing(NAME, title, scene, _("Nothing is chosen: switch on loss, accuracy or learning rate."))
     # Epochs are named once, over the topmost plot.
     plots[1:] = [_unnamed(plot) for plot in plots[1:]]
@@ -355,12 +358,20 @@ def _yours(lane: Lane, scene: Scene) -> str:
     seen = np.flatnonzero(view.validation_steps <= scene.step)
     if seen.size:
         at = seen[-1]
-        said[0] += _(", validation loss {loss} with {accuracy} right").format(
+        if lane.plan.outline.is_regression:
+            validation = _(", validation loss {loss}")
+        else:
+            validation = _(", validation loss {loss} with {accuracy} right")
+        said[0] += validation.format(
             loss=number_text(float(view.validation_loss[at]), 3),
             accuracy=percent_text(float(view.validation_accuracy[at])),
         )
     if seen.size and averaged(view):
-        said[0] += _(" (averaged; the present network alone {loss} with {accuracy})").format(
+        if lane.plan.outline.is_regression:
+            alone = _(" (averaged; the present network alone {loss})")
+        else:
+            alone = _(" (averaged; the present network alone {loss} with {accuracy})")
+        said[0] += alone.format(
             loss=number_text(float(view.plain_validation_loss[seen[-1]]), 3),
             accuracy=percent_text(float(view.plain_validation_accuracy[seen[-1]])),
         )

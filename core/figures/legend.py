@@ -62,6 +62,11 @@ def legend(*plots: Plot) -> tuple[Entry, ...]:
     return tuple(sorted(found.values(), key=_rank))
 
 
+def is_lane(entry: Entry) -> bool:
+    """Whether an entry stands for a lane itself."""
+    return _rank(entry) == 0
+
+
 def _rank(entry: Entry) -> int:
     """Lanes first, then what is drawn of all of them, areas last."""
     if entry.color.startswith("lane-") and not entry.faint and entry.width >= 2.0 and entry.shape != "area":

@@ -63,10 +63,10 @@ class Residual(Layer, frozen=True, kw_only=True, tag="residual"):
         if given is None or self.shortcut == "identity":
             return (body,)
         try:
-            shape = chain_shape(self.body, given)
+            around = _projection(given, chain_shape(self.body, given))
         except InputError:
-            return (body,)  # what is wrong is said of the layer inside
-        return body, Chain("shortcut", (_projection(given, shape),), numbered=False)
+            return (body,)  # what is wrong is said of the layer inside or, where nothing projects, of the block
+        return body, Chain("shortcut", (around,), numbered=False)
 
     def output_shape(self, given: Shape) -> Shape:
         shape = chain_shape(self.body, given)

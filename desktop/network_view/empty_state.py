@@ -21,13 +21,16 @@ from .content import shape_text
 
 def starters(experiment: Experiment, plan: Plan) -> list[tuple[str, str, tuple[Layer, ...]]]:
     """(label, what it is good for, layers) of networks that suit the data."""
-    classes = max(1, plan.targets)
-    last = Dense(units=classes)
-    one = ngettext("One layer of {count} unit", "One layer of {count} units", classes).format(count=classes)
+    targets = max(1, plan.targets)
+    last = Dense(units=targets)
+    one = ngettext("One layer of {count} unit", "One layer of {count} units", targets).format(count=targets)
+    simplest = _("The simplest classifier: straight boundaries.")
+    if plan.outline.is_regression:
+        simplest = _("The simplest regression: a straight line or plane.")
     small = (Dense(units=32), ActivationLayer(function="relu"))
     deep = (Dense(units=64), ActivationLayer(function="sigmoid")) * 12
     return [
-        (one, _("The simplest classifier: straight boundaries."), (last,)),
+        (one, simplest, (last,)),
         (_("Two hidden ReLU layers"), _("Learns almost everything here within seconds."), (*small, *small, last)),
         (_("Twelve sigmoid layers"), _("Too deep for its own good: watch the gradients vanish."), (*deep, last)),
     ]
@@ -71,11 +74,18 @@ class EmptyState(QWidget):
             button.deleteLater()
         self.buttons = []
         if plan.shape:
-            self.hint.setText(
-                _("From {shape} to {targets} classes. Or start from one of these:").format(
-                    shape=shape_text(plan.shape), targets=plan.targets
-                )
+            text = ngettext(
+                "From {shape} to {count} class. Or start from one of these:",
+                "From {shape} to {count} classes. Or start from one of these:",
+                plan.targets,
             )
+            if plan.outline.is_regression:
+                text = ngettext(
+                    "From {shape} to {count} value. Or start from one of these:",
+                    "From {shape} to {count} values. Or start from one of these:",
+                    plan.targets,
+                )
+            self.hint.setText(text.format(shape=shape_text(plan.shape), count=plan.targets))
         else:
             self.hint.setText(_("Or start from one of these:"))
         for label, help, layers in starters(experiment, plan):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from layerscope.core.editing import unwrapped, with_unwrapped
 from layerscope.core.experiment import Experiment
 from layerscope.core.fields import describe
 from layerscope.core.layers.base import Layer
@@ -42,10 +43,10 @@ def loss_fix(experiment: Experiment, network: Plan) -> Fix | None:
 
 def _candidates(experiment: Experiment, targets: int) -> Iterator[Fix]:
     layers = experiment.network
-    index = next((i for i in range(len(layers) - 1, -1, -1) if width_field(layers[i])), -1)
+    index = next((i for i in range(len(layers) - 1, -1, -1) if width_field(unwrapped(layers[i]))), -1)
     if index >= 0:
-        layer = layers[index]
-        changed = msgspec.structs.replace(layer, **{width_field(layer): targets})
+        layer, inner = layers[index], unwrapped(layers[index])
+        changed = with_unwrapped(layer, msgspec.structs.replace(inner, **{width_field(inner): targets}))
         text = ngettext("Use {count} unit in the last layer", "Use {count} units in the last layer", targets)
         if index < len(layers) - 1:
             text = ngettext("Use {count} unit in “{layer}” {place}", "Use {count} units in “{layer}” {place}", targets)

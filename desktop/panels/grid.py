@@ -69,6 +69,10 @@ class PanelGrid(QWidget):
             self._set_maximized(None)
         self._arrange()
 
+    def show_named(self, name: str) -> None:
+        """Show the panel of this name beside those that are shown."""
+        self.set_shown(next(panel for panel in self.panels if panel.name == name), True)
+
     def toggle_maximized(self, panel: Panel) -> None:
         """Give all room to a panel, or back to all of them."""
         self._set_maximized(None if self.maximized is panel else panel)

@@ -32,7 +32,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QFrame, QSizePolicy, QStyleOptionGraphicsItem, QVBoxLayout, QWidget
 
 from layerscope.core.figures.figure import Axis, Boxes, Figure, Heatmap, Line, Mark, Note, Plot, Rule, Span
-from layerscope.core.figures.legend import Entry, legend
+from layerscope.core.figures.legend import Entry, is_lane, legend
 from layerscope.core.figures.palette import BAND, FAINT, INNER_BOX, OUTER_BOX, Theme
 from layerscope.core.figures.placement import covered, place_texts
 from layerscope.core.figures.scales import TICKS, Frame, Frames, Tick, color_limits, thinned, ticks
@@ -45,6 +45,7 @@ from .readout import Reading, reading
 GAP = 5.0  # pixels between a text and what it belongs to
 EDGE = 12.0  # pixels that stay free at the right
 SCALE_WIDTH = 10.0  # of a heatmap's color scale
+LANE_NAMES = (160.0, 120.0, 90.0, 70.0, 50.0, 35.0)  # pixels for a name, tried in turn where room is scarce
 SAMPLE = 24.0  # of a legend's entry
 NOTES_SECONDS = 0.5  # for which a note stays where it is, so that it can be read while the data move
 LEGEND_ROWS = 2
@@ -82,10 +83,10 @@ class Fonts:
             found = self._widths[text] = self.tick_metrics.horizontalAdvance(text)
         return found
 
-    def elided(self, text: str, room: float) -> str:
+    def elided(self, text: str, room: float, mode: Qt.TextElideMode = Qt.TextElideMode.ElideRight) -> str:
         if self.width(text) <= room:
             return text
-        return self.tick_metrics.elidedText(text, Qt.TextElideMode.ElideRight, room)
+        return self.tick_metrics.elidedText(text, mode, room)
 
 
 class Sheet(pg.GraphicsObject):
@@ -348,15 +349,30 @@ class FigureView(QWidget):
         entries = legend(*(area.plot for area in self.areas))
         if len(entries) < 2 and not any(entry.shape != "area" for entry in entries):
             entries = ()
-        rows: list[list[tuple[Entry, str, float]]] = [[]]
-        used = 0.0
-        most = width - 2 * EDGE
         # Lanes come first in a legend; where height is scarce, their row is the one that stays.
         scarce = SCARCE if len(self.areas) > 1 else 0.85 * SCARCE
         most_rows = 1 if self.canvas.height() < scarce else LEGEND_ROWS
+        most = width - 2 * EDGE
+        lanes = sum(is_lane(entry) for entry in entries)
+        rows: list[list[tuple[Entry, str, float]]] = []
+        # Names are cut until every lane has a place: one that is drawn and not named cannot be told.
+        for longest in (max(80.0, most - SAMPLE - 30), *LANE_NAMES):
+            rows = self._rows_of(entries, longest, most, most_rows)
+            if sum(is_lane(entry) for row in rows for entry, _text, _wide in row) == lanes:
+                break
+        self._rows = rows
+        return len(rows) * (fonts.height + 3.0) + (2.0 if rows else 0.0)
+
+    def _rows_of(
+        self, entries: Sequence[Entry], longest: float, most: float, most_rows: int
+    ) -> list[list[tuple[Entry, str, float]]]:
+        """The legend in at most so many rows; `longest` is the room for one text, `most` that of a row, in pixels."""
+        rows: list[list[tuple[Entry, str, float]]] = [[]]
+        used = 0.0
         for entry in entries:
-            text = fonts.elided(entry.label, max(80.0, most - SAMPLE - 30))
-            wide = SAMPLE + GAP + fonts.width(text) + 16.0
+            # Cut in the middle: lanes differ in their letter and in what their numbers end with.
+            text = self._fonts.elided(entry.label, longest, Qt.TextElideMode.ElideMiddle)
+            wide = SAMPLE + GAP + self._fonts.width(text) + 16.0
             if rows[-1] and used + wide > most + 16.0:
                 if len(rows) == most_rows:
                     break
@@ -364,8 +380,7 @@ class FigureView(QWidget):
                 used = 0.0
             rows[-1].append((entry, text, wide))
             used += wide
-        self._rows = [row for row in rows if row]
-        return len(self._rows) * (fonts.height + 3.0) + (2.0 if self._rows else 0.0)
+        return [row for row in rows if row]
 
     # --- painting
 
@@ -613,6 +628,7 @@ class FigureView(QWidget):
         theme, fonts, where = self.theme, self._fonts, area.where
         low, high = area.span("x")
         written_to = -1e9
+        top = self._top_of_names(area)
         for rule in (mark for mark in area.plot.marks if isinstance(mark, Rule) and mark.across == "x"):
             place = area.frames["x"].place(rule.at)
             if _is_present(rule) != front or not low <= place <= high:
@@ -626,7 +642,16 @@ class FigureView(QWidget):
             if text and left > written_to:
                 written_to = left + wide + 4.0
                 painter.setPen(QColor(theme.color("muted" if rule.color in ("grid", "axis") else rule.color)))
-                painter.drawText(QPointF(left, where.top() + fonts.ascent), text)
+                painter.drawText(QPointF(left, top + fonts.ascent), text)
+
+    def _top_of_names(self, area: PlotArea) -> float:
+        """Where the names of moments begin: at the upper edge, or below a level rule that would cross them there."""
+        top = area.where.top()
+        for rule in (mark for mark in area.plot.marks if isinstance(mark, Rule) and mark.across == "y"):
+            y = area.to_pixels(area.span("x")[0], area.frames["y"].place(rule.at)).y()
+            if top - 1.0 <= y < top + self._fonts.height:
+                top = y + 2.0
+        return top
 
     def _write_on_paper(self, painter: QPainter, box: QRectF, text: str, ink: QColor) -> None:
         """Text in front of data, on paper that lets them shine through a little."""

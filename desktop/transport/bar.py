@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from layerscope.core.engine.program import Operation
+from layerscope.core.figures.scales import number_text
 from layerscope.core.text import N_, _
 
 from .. import theme
@@ -168,7 +169,8 @@ class TransportBar(QFrame):
         losses = []
         for lane in scene.lanes:
             loss = lane.view.at("loss", scene.step) if len(lane.view) else math.nan
-            shown = f"{loss:.3f}" if abs(loss) < 1e4 else f"{loss:.2e}"
+            # Digits that count: a loss of 0.0004 has not become nothing.
+            shown = f"{loss:.3f}" if 0.1 <= abs(loss) < 1e4 else number_text(loss, 3)
             losses.append(f"{lane.name} {shown}" if len(scene.lanes) > 1 else shown)
         parts.append(_("loss {losses}").format(losses="  ".join(losses)))
         return " · ".join(parts)

@@ -16,11 +16,11 @@ def test_the_lesson_says_each_change_once():
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
-        ("training.optimizer.learning_rate", 0.01, "learning rate 0.1 → learning rate 0.01"),
+        ("training.optimizer.learning_rate", 0.01, "Learning rate 0.1 → 0.01"),
         ("training.optimizer", "momentum", "SGD → Momentum"),
-        ("seed", 3, "seed 0 → seed 3"),
-        ("network.0.bias", False, "bias yes → bias no"),
-        ("training.batch_size", 8, "batch size 16 → batch size 8"),
+        ("seed", 3, "Seed 0 → 3"),
+        ("network.0.bias", False, "Dense bias yes → no"),
+        ("training.batch_size", 8, "Batch size 16 → 8"),
     ],
 )
 def test_one_setting(path, value, said):
@@ -34,6 +34,11 @@ def test_another_branch():
 
     assert difference(block([dense(4)], []), block([dense(4)], [], [dense(3)])) == "branches 2 → branches 3"
     assert difference(block([dense(4)], []), block([dense(4)], [dense(3)])) == "no branches → Dense"
+
+
+def test_a_number_is_named_once_with_the_layer_it_belongs_to():
+    first = experiment(dense(4), {"kind": "dropout", "rate": 0.0}, dense(10))
+    assert difference(first, with_value(first, "network.1.rate", 0.2)) == "Dropout rate 0 → 0.2"
 
 
 def test_another_depth():

@@ -11,7 +11,7 @@ from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QApplication, QLineEdit
 
-from layerscope.core.experiment import load, to_json
+from layerscope.core.experiment import load, to_json, with_value
 from layerscope.core.lessons import LESSONS
 from layerscope.desktop import documents as documents_module
 from layerscope.desktop import places
@@ -249,6 +249,35 @@ def test_the_lane_menu_offers_a_copy_and_cures_that_change_something(window, sma
     assert "He + ReLU" in texts
     assert "Xavier" not in texts  # it has that already
     assert all(other != small_experiment for _label, other in cures(small_experiment))
+
+
+def test_cures_reach_layers_inside_blocks(small_experiment):
+    block = {
+        "kind": "residual",
+        "body": [{"kind": "dense", "units": 8}, {"kind": "activation", "function": "tanh"}],
+    }
+    nested = with_value(
+        small_experiment, "network", [{"kind": "dense", "units": 8}, block, {"kind": "dense", "units": 10}]
+    )
+    found = dict(cures(nested))["He + ReLU"]
+    dense, bent = found.network[1].body
+    assert (dense.init.kind_name(), bent.function) == ("he_normal", "relu")
+    assert found.network[0].init.kind_name() == "he_normal"
+    assert found.network[2] == nested.network[2]  # no function follows the last layer
+
+
+def test_find_a_learning_rate_adds_a_lane_and_shows_its_figure(qtbot, window):
+    panel = next(panel for panel in window.panels.panels if panel.name == "learning-rate-range")
+    assert panel.isHidden()
+    window.actions_["find_rate"].trigger()
+    first, test = (lane.experiment for lane in window.session.lanes)
+    assert (first.training.schedule.kind_name(), test.training.schedule.kind_name()) == ("constant", "range_test")
+    assert not panel.isHidden()
+    qtbot.waitUntil(lambda: bool(panel.figure.plots), timeout=TIMEOUT)
+    window.session.pause()
+    window.actions_["undo"].trigger()
+    assert [lane.experiment for lane in window.session.lanes] == [first]
+    qtbot.waitUntil(lambda: settled(window), timeout=TIMEOUT)
 
 
 # --- files

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 from experiments import act, dense, experiment
@@ -405,3 +406,21 @@ def test_a_plot_without_notes_needs_no_places():
     made = figure("over-time", scene("normal"))
     assert place_texts(made.plots[0], frames(made.plots[0]), lambda text: (0.1, 0.1)) == []
     assert isinstance(made.plots[0], Plot)
+
+
+def test_learning_curves_of_values_speak_of_no_accuracy():
+    lanes = scene("normal").lanes
+    plan = lanes[0].plan
+    shown = Scene(
+        (
+            replace(
+                lanes[0], plan=msgspec.structs.replace(plan, outline=msgspec.structs.replace(plan.outline, classes=()))
+            ),
+        ),
+        20,
+    )
+    made = figure("learning-curves", shown)
+    assert [plot.y.label for plot in made.plots] == ["loss (mean over samples)"]
+    assert "right" not in yours("learning-curves", shown)
+    assert "no accuracy" in figure("learning-curves", shown, loss=False).empty
+    assert len(figure("learning-curves", scene("normal")).plots) == 2

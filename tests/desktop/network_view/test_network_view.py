@@ -17,6 +17,7 @@ from PySide6.QtGui import QDragMoveEvent, QDropEvent, QFont, QKeySequence, QMous
 from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QLabel, QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 
+from layerscope.core.data.regression import Regression
 from layerscope.core.engine.program import Operation
 from layerscope.core.experiment import Experiment, build
 from layerscope.core.layers.base import Layer
@@ -27,6 +28,7 @@ from layerscope.desktop.network_view.add_menu import offers
 from layerscope.desktop.network_view.card import Card
 from layerscope.desktop.network_view.content import data_content
 from layerscope.desktop.network_view.dragging import carried
+from layerscope.desktop.network_view.fixes import loss_fix
 from layerscope.desktop.session import Session, Wire
 
 Make = Callable[..., Any]
@@ -208,6 +210,28 @@ def test_an_empty_network_invites_to_begin(stage: Make, qtbot: QtBot) -> None:
     qtbot.mouseClick(s.view.empty.buttons[1], Qt.MouseButton.LeftButton)
     assert len(s.titles) == 5
     assert s.session.plan(0).problems == ()
+
+
+def test_an_empty_network_speaks_of_values_where_values_are_predicted(stage: Make) -> None:
+    s = stage(Experiment(data=Regression()))
+    assert "1 value." in s.view.empty.hint.text()
+    assert "classifier" not in s.view.empty.buttons[0].toolTip()
+
+
+def test_a_block_that_no_shortcut_can_go_around_says_so_on_its_card(stage: Make) -> None:
+    block = {"kind": "residual", "shortcut": "projection", "body": [{"kind": "conv2d", "filters": 2}]}
+    s = stage(build(Experiment, {"network": [block, {"kind": "flatten"}, {"kind": "dense", "units": 10}]}))
+    (place, sentence), *_others = s.session.plan(0).problems
+    assert place == "network.0"
+    assert "no projection" in sentence
+
+
+def test_the_fix_reaches_the_layer_inside_a_weight_norm() -> None:
+    wrapped = {"kind": "weight_norm", "layer": {"kind": "dense", "units": 4}}
+    found = build(Experiment, {"network": [{"kind": "dense", "units": 4}, wrapped]})
+    fix = loss_fix(found, plan(found))
+    assert fix is not None
+    assert msgspec.to_builtins(fix.experiment.network[1])["layer"]["units"] == 10
 
 
 # --- settings in place

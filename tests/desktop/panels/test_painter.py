@@ -9,7 +9,7 @@ from PySide6.QtGui import QColor, QFont, QImage
 from PySide6.QtTest import QTest
 from scenes import CASES, scene
 
-from layerscope.core.figures.figure import FIGURES, Axis, Figure, Heatmap, Line, Plot
+from layerscope.core.figures.figure import FIGURES, Axis, Figure, Heatmap, Line, Plot, Rule
 from layerscope.core.figures.palette import THEMES
 from layerscope.core.figures.scales import frames
 from layerscope.desktop.panels.marks import decimated
@@ -338,3 +338,29 @@ def test_a_screen_reader_is_told(view, figure):
     view.draw(figure)
     assert view.accessibleName() == "Every mark"
     assert view.accessibleDescription() == "all of them"
+
+
+def test_every_lane_is_named_however_little_room_there_is(view):
+    """One that is drawn and not named cannot be told from the others."""
+    x = np.arange(5.0)
+    lines = [Line(x, x + i, f"lane-{i}", f"{n} Dropout rate 0 → 0.{i}") for i, n in enumerate("ABCD")]
+    view.resize(360, 120)
+    view.draw(line_figure(*lines))
+    (row,) = view._rows
+    assert [text[0] for _entry, text, _wide in row] == ["A", "B", "C", "D"]
+    assert [text[-1] for _entry, text, _wide in row] == ["0", "1", "2", "3"]
+    view.resize(900, 400)
+    view.draw(line_figure(*lines))
+    assert [text for row in view._rows for _entry, text, _wide in row] == [line.label for line in lines]
+
+
+def test_names_of_moments_stand_below_a_level_rule_that_would_cross_them(view):
+    x = np.arange(5.0)
+    line, moment = Line(x, x, "lane-0", "loss"), Rule(2.0, "grid", "epoch 1", across="x")
+    scale = Axis("loss", limits=(0.0, 4.0))
+    view.draw(line_figure(line, moment, Rule(2.0, "muted", "guessing"), y=scale))
+    area = view.areas[0]
+    assert view._top_of_names(area) == area.where.top()
+    view.draw(line_figure(line, moment, Rule(3.95, "muted", "guessing"), y=scale))
+    area = view.areas[0]
+    assert area.where.top() < view._top_of_names(area) < area.where.top() + 2 * view._fonts.height
