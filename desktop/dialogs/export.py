@@ -300,6 +300,8 @@ class ExportDialog(QDialog):
         usual = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.DocumentsLocation)
         self.folder.setText(read("folder", usual or str(Path.home())))
         self.pattern.setText(read("pattern", PATTERN))
+        for field in (self.folder, self.pattern):
+            field.setCursorPosition(0)  # a name that is too long is read from its beginning
 
     def _remember(self) -> None:
         for key, value in {
