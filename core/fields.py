@@ -426,7 +426,8 @@ def _inner(value: Any, place: str) -> Sequence[Any]:
     """The items of one of the lists in a list of lists."""
     if not _is_list(value):
         raise InputError(_("must be a list, not {value}").format(value=shown(value)), place)
-    return value
+    items: Sequence[Any] = value
+    return items
 
 
 def _counted(value: Any, field: Field, place: str) -> Sequence[Any]:
