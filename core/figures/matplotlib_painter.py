@@ -392,18 +392,20 @@ class _Sheet:
         return _measured(_drawable(last.text), self.preset.text) / 2 if near else 0.0
 
     def _above(self, room: _Room) -> list[tuple[float, str]]:
-        """Names of upright rules that fit side by side over the axes."""
+        """Names of upright rules that fit side by side over the axes; where there is room for one, the first has it."""
         found: list[tuple[float, str]] = []
-        end = -1.0
+        taken: list[tuple[float, float]] = []
+        gap = self.em / room.width
         for mark in room.plot.marks:
             if isinstance(mark, Rule) and mark.across == "x" and mark.label:
                 share = float(shares(np.array(mark.at), room.frames.x))
                 text = _drawable(mark.label)
                 half = _measured(text, self.preset.text * 0.85) / 2 / room.width
                 start, stop = share - half, share + half
-                if 0.0 <= share <= 1.0 and start > end and start >= -0.02 and stop <= 1.02:
+                free = all(start > end + gap or stop < begin - gap for begin, end in taken)
+                if 0.0 <= share <= 1.0 and free and start >= -0.02 and stop <= 1.02:
                     found.append((share, text))
-                    end = stop + self.em / room.width
+                    taken.append((start, stop))
         return found
 
     # --- one plot

@@ -627,7 +627,7 @@ class FigureView(QWidget):
         """Moments: behind the data epochs and the like, in front of them the present one."""
         theme, fonts, where = self.theme, self._fonts, area.where
         low, high = area.span("x")
-        written_to = -1e9
+        written: list[tuple[float, float]] = []  # of names, from where to where; the first to come has the room
         top = self._top_of_names(area)
         for rule in (mark for mark in area.plot.marks if isinstance(mark, Rule) and mark.across == "x"):
             place = area.frames["x"].place(rule.at)
@@ -639,8 +639,8 @@ class FigureView(QWidget):
             text = fonts.elided(rule.label, 0.6 * where.width())
             wide = fonts.width(text)
             left = x + 3.0 if x + 3.0 + wide < where.right() else x - 3.0 - wide
-            if text and left > written_to:
-                written_to = left + wide + 4.0
+            if text and all(left > stop + 4.0 or left + wide < start - 4.0 for start, stop in written):
+                written.append((left, left + wide))
                 painter.setPen(QColor(theme.color("muted" if rule.color in ("grid", "axis") else rule.color)))
                 painter.drawText(QPointF(left, top + fonts.ascent), text)
 

@@ -28,7 +28,7 @@ from layerscope.core.figures.export import (
     save_all,
     table_csv,
 )
-from layerscope.core.figures.figure import FIGURES, Figure
+from layerscope.core.figures.figure import FIGURES, Axis, Figure, Line, Plot, Rule
 from layerscope.core.figures.matplotlib_painter import _measured
 from layerscope.core.figures.scales import frames
 
@@ -175,6 +175,15 @@ def test_several_figures_on_one_page_and_each_in_a_file(tmp_path):
         assert image.width == 2 * round(PRESETS["paper"].width * PRESETS["paper"].dpi)
     page = render(figures, "svg")
     assert {figure.title for figure in figures} <= {text for text, _size, _box in texts_of(page)}
+
+
+def test_where_there_is_room_for_one_name_the_first_has_it_and_others_keep_theirs():
+    rules = tuple(Rule(at, "grid", name, across="x") for at, name in ((20, "best"), (5, "epoch 5"), (20, "epoch 20")))
+    x = np.arange(41.0)
+    plot = Plot(Axis("step", limits=(0.0, 40.0)), Axis("loss"), (*rules, Line(x, x, "lane-0")))
+    shown = {text for text, _size, _box in texts_of(render([Figure("x", "X", "", (plot,))], "svg"))}
+    assert {"best", "epoch 5"} <= shown
+    assert "epoch 20" not in shown
 
 
 def test_figures_go_into_a_folder_by_name(tmp_path):
