@@ -20,7 +20,7 @@ from .averaging import Averaging
 from .data.base import DataSet
 from .data.digits import Digits
 from .errors import InputError, cut, join, shown, unknown_key
-from .fields import Described, Kind, about, build, describe, json_schema
+from .fields import Described, Field, Kind, about, build, describe, json_schema
 from .gradient_steps.base import Clipping, Optimizer, Regularizer
 from .gradient_steps.sgd import Sgd
 from .layers.base import Layer
@@ -315,8 +315,12 @@ def with_value(experiment: Experiment, path: str, value: Any) -> Experiment:
     here: Any = plain
     place = ""
     for step in way:
+        whole = join(place, step)
+        field, _there = _field_at(experiment, whole.split("."))
+        if isinstance(here, dict) and here.get(step, step) is None and field is not None and field.sort == "struct":
+            here[step] = {}  # settings that all have defaults: to set one of them switches them on
         here = _step_into(here, step, place)
-        place = join(place, step)
+        place = whole
     if isinstance(here, dict):
         old = here.get(last)  # `build` complains about a name that does not exist, and knows those that do
     else:
@@ -392,24 +396,29 @@ def _is_index(step: str) -> bool:
 
 def family_at(experiment: Experiment, steps: list[str]) -> type[Kind] | None:
     """The family whose kind may stand at a path, or None where none may."""
+    field, here = _field_at(experiment, steps)
+    if field is None or isinstance(here, tuple):
+        return None  # nothing, or a list of kinds and not one
+    return field.holds if isinstance(field.holds, type) and issubclass(field.holds, Kind) else None
+
+
+def _field_at(experiment: Experiment, steps: list[str]) -> tuple[Field | None, Any]:
+    """The field that a path ends in, or in whose list, and what stands there; (None, None) where there is none."""
     here: Any = experiment
-    family: Any = None
+    field: Field | None = None
     for step in steps:
         if isinstance(here, tuple):
             if not _is_index(step) or int(step) >= len(here):
-                return None
+                return None, None
             here = here[int(step)]
             continue
         if not isinstance(here, Described):
-            return None
-        field = {f.name: f for f in describe(type(here))}.get(step)
+            return None, None
+        field = next((f for f in describe(type(here)) if f.name == step), None)
         if field is None:
-            return None
-        family = field.holds
+            return None, None
         here = getattr(here, step)
-    if isinstance(here, tuple):
-        return None  # a list of kinds, not one
-    return family if isinstance(family, type) and issubclass(family, Kind) else None
+    return field, here
 
 
 def _changed_kind(family: type[Kind], old: Any, name: str, place: str) -> dict[str, Any]:

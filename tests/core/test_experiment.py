@@ -43,6 +43,7 @@ from layerscope.core.initializers import HeNormal, Initializer, Normal
 from layerscope.core.layers.activation import ActivationLayer
 from layerscope.core.layers.base import Layer
 from layerscope.core.layers.dense import Dense
+from layerscope.core.stopping import EarlyStopping
 
 # Every kind of the file format; those that this version does not have yet must be refused.
 CONTRACT = {
@@ -950,6 +951,21 @@ def test_value_at_refuses_what_is_not_there(path: str) -> None:
     with pytest.raises(InputError) as caught:
         value_at(LECTURE, path)
     well_formed(caught.value)
+
+
+def test_a_setting_of_a_group_that_is_off_switches_it_on() -> None:
+    stopping = with_value(LECTURE, "training.early_stopping.patience", 9).training.early_stopping
+    assert stopping == EarlyStopping(patience=9)
+    with pytest.raises(InputError, match="set it first"):  # which kind of clipping is meant cannot be guessed
+        with_value(LECTURE, "training.clipping.threshold", 9)
+
+
+def test_a_list_of_branches_is_no_family() -> None:
+    block = {"kind": "inception", "branches": [[{"kind": "dense", "units": 3}], []]}
+    whole = build(Experiment, {"network": [block]})
+    assert family_at(whole, ["network", "0", "branches"]) is None
+    assert family_at(whole, ["network", "0", "branches", "0"]) is None
+    assert family_at(whole, ["network", "0", "branches", "0", "0"]) is Layer
 
 
 @given(experiments)
