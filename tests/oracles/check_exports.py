@@ -3,11 +3,11 @@
     python tests/oracles/check_exports.py --torch-python PYTHON [--count 30] [--first 0]
 
 PYTHON is one with PyTorch, Keras and NumPy. PyTorch is compared in float64 (relative 1e-6), NumPy too (1e-9), Keras in
-float32 (1e-3); 50 steps each. Experiments whose loss does not stay finite are left out and counted. Where rounding
-alone, float32 instead of float64, changes our own losses by more than a ten-thousandth (the column "rounding"), no
-program in float32 can repeat them: Keras is not compared there, and one experiment more is taken. (Keras on PyTorch
-computes matrix products in float32 whatever it is told, so float64 is no way out.) Prints a table; exit code 1 when a
-program differs or a kind was in none of them.
+float32 (1e-3); 50 steps each. Experiments whose loss does not stay finite, or is made of rounding errors (float32
+changes it by more than itself), are left out and counted. Where rounding alone, float32 instead of float64, changes our
+own losses by more than a ten-thousandth (the column "rounding"), no program in float32 can repeat them: Keras is not
+compared there, and one experiment more is taken. (Keras on PyTorch computes matrix products in float32 whatever it is
+told, so float64 is no way out.) Prints a table; exit code 1 when a program differs or a kind was in none of them.
 """
 
 import argparse
@@ -97,8 +97,14 @@ def main() -> int:
         if not all(np.isfinite(losses).all() for losses in ours.values()):
             left_out += 1
             continue
-        seen |= kinds_in(experiment)
         rounding = difference(ours["float64"], ours["float32"])
+        if rounding > 1.0:
+            # Nothing but rounding is left: weights that start at zero make all samples alike, and one batch norm after
+            # the other enlarges what rounding makes of equal numbers (gradient norms of 1e8 at the first step).
+            print(f"{number - 1:6} {len(cards.cards):6} {'its loss is made of rounding errors':>50} {rounding:10.1e}")
+            left_out += 1
+            continue
+        seen |= kinds_in(experiment)
         count += rounding <= MOST_ROUNDING
         sensitive += rounding > MOST_ROUNDING
         cells = [f"{rounding:10.1e}"]
@@ -124,7 +130,7 @@ def main() -> int:
         kinds = f"{training.optimizer.kind_name():>20} {training.schedule.kind_name():>18}"
         print(f"{number - 1:6} {len(cards.cards):6} {kinds} {' '.join(cells)}", flush=True)
     missing = sorted(all_kinds() - seen)
-    print(f"{count} experiments compared and {sensitive} more that magnify rounding; {left_out} not finite, left out")
+    print(f"{count} experiments compared, {sensitive} more magnify rounding, {left_out} without a loss are left out")
     print(f"{failed} programs failed; kinds in none of the experiments: {missing or 'none'}")
     return 1 if failed or missing else 0
 
