@@ -87,7 +87,9 @@ def expected(lane: Lane, shown: tuple[Place, ...], options: GradientOptions) -> 
         return None
     relative = predicted(lane, "gradient_norm", shown)
     anchor = _norms(start, shown, options)[-1]
-    if not (relative[-1] > 0.0 and math.isfinite(relative[-1])):
+    # a line needs two points; behind a layer without a theory only the output may be known
+    known = np.isfinite(relative)
+    if not (relative[-1] > 0.0 and known[-1] and (known[1:] & known[:-1]).any()):
         return None
     return np.asarray(relative * (anchor / relative[-1]))
 

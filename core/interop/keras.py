@@ -39,9 +39,6 @@ class KerasScript(ModelScript):
     def copies(self, name: str) -> str:
         return f"{{name: ops.copy(w) for name, w in {name}.items()}}"
 
-    def guarded(self, lines: list[str]) -> list[str]:
-        return ["with torch.no_grad():", *indented(lines)]
-
     # --- the program
 
     def program(self) -> str:

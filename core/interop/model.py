@@ -12,6 +12,9 @@ from .script import Place, Script, Subject, indented
 class ModelScript(Script):
     """Base of both scripts. The variable `x` carries the signal through the forward pass."""
 
+    def guarded(self, lines: list[str]) -> list[str]:
+        return ["with torch.no_grad():", *indented(lines)]  # PyTorch records for both
+
     def __init__(self, subject: Subject):
         super().__init__(subject)
         self.constructor: list[str] = []

@@ -64,9 +64,6 @@ class PyTorchScript(ModelScript):
     def copies(self, name: str) -> str:
         return f"{{name: w.detach().clone() for name, w in {name}.items()}}"
 
-    def guarded(self, lines: list[str]) -> list[str]:
-        return ["with torch.no_grad():", *indented(lines)]
-
     # --- the program
 
     def program(self) -> str:

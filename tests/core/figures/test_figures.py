@@ -424,3 +424,19 @@ def test_learning_curves_of_values_speak_of_no_accuracy():
     assert "right" not in yours("learning-curves", shown)
     assert "no accuracy" in figure("learning-curves", shown, loss=False).empty
     assert len(figure("learning-curves", scene("normal")).plots) == 2
+
+
+def test_theory_that_knows_one_layer_alone_draws_no_line():
+    shown = scene("normal")
+    lane = shown.lanes[0]
+    alone = tuple(
+        replace(p, gradient_norm=p.gradient_norm if i == len(lane.predictions) - 1 else math.nan)
+        for i, p in enumerate(lane.predictions)
+    )
+    labels = [line.label for line in marks(figure("gradients", replace(shown, lanes=(lane,))), Line)]
+    assert "theory" in labels
+    labels = [
+        line.label
+        for line in marks(figure("gradients", replace(shown, lanes=(replace(lane, predictions=alone),))), Line)
+    ]
+    assert "theory" not in labels
