@@ -5,8 +5,9 @@ import pytest
 from experiments import act, dense, experiment
 
 from layerscope.core import record
+from layerscope.core.diagnostics.details import equal_share, unit_shares
 from layerscope.core.errors import InputError
-from layerscope.core.record import Record
+from layerscope.core.record import Record, load, save
 from layerscope.core.run import Run
 
 
@@ -170,3 +171,31 @@ def test_pickles_are_never_read(tmp_path):
     np.savez(path, steps=np.array([{"a": 1}], dtype=object))
     with pytest.raises(InputError):
         record.load(path)
+
+
+def test_units_that_are_dead_stuck_or_alike_are_told_apart():
+    activation = np.ones((200, 4))
+    activation[:, 0] = 0.0
+    activation[:, 1] = 0.999
+    activation[:3, 2] = 0.0
+    dead, stuck = unit_shares(activation, -0.97, 0.97)
+    assert (dead, stuck) == (0.25, 0.5)
+    assert unit_shares(activation, -np.inf, np.inf) == (0.25, 0.0)
+    weight = np.random.default_rng(0).standard_normal((5, 6))
+    assert equal_share(weight) == 0.0
+    weight[:, 4] = weight[:, 1]
+    assert equal_share(weight) == pytest.approx(2 / 6)
+    assert equal_share(np.zeros((5, 6))) == 1.0
+    assert np.isnan(equal_share(weight[:, :1]))
+
+
+def test_a_symmetric_start_is_measured_and_kept_in_the_file(tmp_path):
+    run = Run(experiment(dense(6, "zeros"), act("tanh"), dense(10)))
+    run.advance(5)
+    save(run.record.view(), tmp_path)
+    view = load(tmp_path / "record.npz")
+    start = view.latest_detail(0)
+    np.testing.assert_array_equal(start.measured["weight.equal_fraction"], [1.0, np.nan, 0.0])
+    np.testing.assert_array_equal(start.measured["activation.dead_fraction"][:2], [1.0, 1.0])
+    # the weights of the next layer differ, so do the gradients: the units come apart
+    assert view.latest_detail(4).measured["weight.equal_fraction"][0] == 0.0
