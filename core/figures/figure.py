@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.summary import Inputs
+from ..diagnostics.rules.base import Rule as Rule_
 from ..experiment import Experiment, Training
 from ..fields import Described
 from ..network import Plan
@@ -245,10 +246,14 @@ class Lane:
 
 @dataclass(frozen=True)
 class Scene:
-    """What is to be drawn: the lanes, at one step of their common time."""
+    """What is to be drawn: the lanes, at one step of their common time.
+
+    rules   the doctor's, with the thresholds that a person has set; None: as they are at first
+    """
 
     lanes: tuple[Lane, ...]
     step: int
+    rules: tuple[Rule_, ...] | None = None
 
 
 @dataclass(frozen=True)
