@@ -70,6 +70,7 @@ def test_nothing_is_computed_that_nobody_looks_at(qtbot, session):
 
 def test_studies_go_on_while_playing(qtbot, session):
     session.want("me", (Sum(),))
+    session.set_speed(20.0)
     session.play()
     seen = set()
 
