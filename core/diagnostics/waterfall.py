@@ -82,7 +82,7 @@ class Falls:
     steps: tuple[Step, ...]
     levels: Array
     gains: Array
-    _parts: dict[str, float] = field(default_factory=dict, compare=False, repr=False)
+    _parts: dict[Part, float] = field(default_factory=dict, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -115,7 +115,7 @@ class Falls:
         found = np.flatnonzero(struck)
         return int(found[-1]) + 1 if len(found) and found[-1] + 1 < len(struck) else -1
 
-    def by_group(self) -> dict[str, float]:
+    def by_group(self) -> dict[Part, float]:
         """The sum of the gains of every part that there is, in the order in which they are first met on the way back.
 
         They add up to `total`; where the gradient becomes zero or strange, to the level before that.

@@ -34,13 +34,14 @@ from .figure import (
 from .reading import (
     Moment,
     columns,
+    cue_of,
     factor_text,
+    lane_prefix,
     lane_title,
     moment_at,
     nothing,
     per_lane,
     places,
-    ranges_text,
     remark,
     stamp,
     step_text,
@@ -48,21 +49,21 @@ from .reading import (
 from .scales import number_text
 
 Array = NDArray[np.float64]
-Grouping = Literal["auto", "operations", "layers", "parts"]
+Grouping = Literal["auto", "operations", "layers", "blocks", "parts"]
 NAME, TITLE = "waterfall", N_("Waterfall")
-# Who changes the gradient, with its color and its name in a legend.
-PARTS: dict[Part, tuple[str, str]] = {
-    "weights": ("lane-0", N_("weights")),
-    "function": ("lane-1", N_("slope of the function")),
-    "normalization": ("lane-2", N_("normalization")),
-    "skip": ("lane-3", N_("skip")),
-    "branches": ("fifth", N_("branches")),
-    "pooling": ("muted", N_("pooling")),
-    "dropout": ("theory", N_("dropout")),
-    "shape": ("axis", N_("another shape")),
+# Who changes the gradient: its color, its name in a legend, and a shorter one for an axis.
+PARTS: dict[Part, tuple[str, str, str]] = {
+    "weights": ("lane-0", N_("weights"), N_("weights")),
+    "function": ("lane-1", N_("slope of the function"), N_("slope")),
+    "normalization": ("lane-2", N_("normalization"), N_("norm")),
+    "skip": ("lane-3", N_("skip"), N_("skip")),
+    "branches": ("fifth", N_("branches"), N_("branches")),
+    "pooling": ("muted", N_("pooling"), N_("pooling")),
+    "dropout": ("theory", N_("dropout"), N_("dropout")),
+    "shape": ("axis", N_("another shape"), N_("shape")),
 }
 WIDTH = 0.72  # of a bar, in places
-MANY = 30  # operations from which they are put together, layer by layer, where nothing else is said
+MANY = 30  # places beyond which operations are put together, where nothing else is said
 SMALL = 0.005  # a gain below that is written as 0
 
 
@@ -74,8 +75,9 @@ class WaterfallOptions(Described, frozen=True, kw_only=True):
         about(
             N_("grouping"),
             N_(
-                "operations: a bar for each; layers: a bar for each layer with weights, with the parts of what follows "
-                "it on top of each other; parts: the sum of each part; auto: operations, where they are not too many."
+                "operations: a bar for each; layers: the parts of a layer with weights and of what follows it on top "
+                "of each other; blocks: those of a whole block; parts: the sum of each part, lanes side by side; auto: "
+                "as many bars as have room."
             ),
         ),
     ] = "auto"
@@ -170,17 +172,36 @@ def _layers(way: Way) -> list[Slot]:
     """
     groups: list[list[int]] = []
     waiting = False  # for the first weights inside of a block
-    steps = way.falls.steps
-    for index, step in enumerate(steps):
+    for index, step in enumerate(way.falls.steps):
         block = step.place in ("join", "block")
         if not groups or ((block or step.part == "weights") and not waiting):
             groups.append([])
         groups[-1].append(index)
         waiting = step.place == "join" or (waiting and step.part != "weights")
+    return _named(way, groups)
+
+
+def _blocks(way: Way) -> list[Slot]:
+    """A place for every block of the main line with all that is inside, and for every layer with weights beside it."""
+    groups: list[list[int]] = []
+    before = ""
+    inside = {step.path.split(".", 1)[0] for step in way.falls.steps if step.place != "layer" or "." in step.path}
+    for index, step in enumerate(way.falls.steps):
+        path = step.path.split(".", 1)[0]
+        if not groups or (path != before and (path in inside or step.part == "weights")):
+            groups.append([])
+        groups[-1].append(index)
+        before = path
+    return _named(way, groups)
+
+
+def _named(way: Way, groups: list[list[int]]) -> list[Slot]:
     found = []
     for group in groups:
-        named = next((steps[index] for index in group if steps[index].part == "weights"), steps[group[0]])
-        found.append(Slot(_tick(way, named), tuple(group)))
+        steps = [way.falls.steps[index] for index in group]
+        own = [step for step in steps if step.part == "weights"] or steps[:1]
+        span = [number for step in own for number in way.span(step)]
+        found.append(Slot("–".join(dict.fromkeys((span[0], span[-1]))) if span else "", tuple(group)))
     return found
 
 
@@ -189,15 +210,19 @@ def _tick(way: Way, step: Step) -> str:
     return "–".join(dict.fromkeys((span[0], span[-1]))) if span else ""
 
 
-def _slots(way: Way, grouping: Grouping) -> list[Slot]:
-    return _layers(way) if grouping == "layers" else _operations(way)
+SLOTS: dict[str, Callable[[Way], list[Slot]]] = {"operations": _operations, "layers": _layers, "blocks": _blocks}
 
 
 def chosen(ways: Sequence[Way], options: WaterfallOptions) -> Grouping:
     """How the operations are put together, "auto" decided."""
     if options.grouping != "auto":
         return options.grouping
-    return "layers" if max((len(way.falls) for way in ways), default=0) > MANY else "operations"
+    if len(ways) > 1:
+        return "parts"
+    if max((len(way.falls) for way in ways), default=0) <= MANY:
+        return "operations"
+    has_blocks = any(step.place != "layer" for way in ways for step in way.falls.steps)
+    return "blocks" if has_blocks and max(len(_layers(way)) for way in ways) > MANY else "layers"
 
 
 # --- the figure
@@ -207,15 +232,25 @@ def chosen(ways: Sequence[Way], options: WaterfallOptions) -> Grouping:
 class Bar:
     """One bar.
 
-    place     on the axis; low, high: its ends; part: whose it is
+    place     on the axis
+    start     where it begins, seen from the loss; gain: how far it leads from there, -inf to nothing at all
+    part      whose it is; None: all together
     members   the operations that it sums up
     """
 
     place: int
-    low: float
-    high: float
-    part: Part
+    start: float
+    gain: float
+    part: Part | None
     members: tuple[int, ...]
+
+    @property
+    def low(self) -> float:
+        return min(self.start, self.start + self.gain)
+
+    @property
+    def high(self) -> float:
+        return max(self.start, self.start + self.gain)
 
 
 def build(scene: Scene, options: WaterfallOptions) -> Figure:
@@ -225,46 +260,112 @@ def build(scene: Scene, options: WaterfallOptions) -> Figure:
     if not ways:
         return nothing(NAME, title, scene)
     grouping = chosen(ways, options)
-    drawn = [_drawn(way, grouping) for way in ways]
-    low, high = _limits(drawn)
-    most = max(len(slots) for slots, _bars, _level in drawn)
-    by_parts = grouping == "parts"
-    plots = []
-    for number, (way, (slots, bars, level)) in enumerate(zip(ways, drawn, strict=True)):
-        last = number == len(ways) - 1
-        label = _("part") if by_parts else _("layer (data → loss); the gradient comes from the right")
-        plots.append(
-            Plot(
-                x=Axis(
-                    label if last or not by_parts else _("part"),
-                    limits=(0.4, most + 0.6),
-                    ticks=tuple((i + 1.0, slot.text) for i, slot in enumerate(slots) if slot.text),
-                ),
-                y=Axis(_("log₁₀ of the gradient’s rms, output = 0"), limits=(low, high)),
-                marks=tuple(_marks(way, slots, bars, level, low, grouping)),
-                title=f"{lane_title(way.lane, scene)}: {_sum(way)}" if len(ways) > 1 else "",
-            )
-        )
-    step = step_text(scene)
+    alone = len(ways) == 1
+    if grouping == "parts" and not alone:
+        plots = [_side_by_side(ways, scene)]
+    else:
+        plots = _below_one_another(ways, scene, grouping)
+    said = [_sum(ways[0])] if alone else [_("gains on the way back"), *_clips(ways)]
     return Figure(
         NAME,
         title,
-        f"{_sum(ways[0])} · {step}" if len(ways) == 1 else _("gains on the way back · {step}").format(step=step),
+        " · ".join([*said, step_text(scene)]),
         tuple(plots),
         table=Table(lambda: _table(ways)),
         stamp=stamp(NAME, scene),
     )
 
 
-def _sum(way: Way) -> str:
+def _below_one_another(ways: list[Way], scene: Scene, grouping: Grouping) -> list[Plot]:
+    """A plot for each lane, all with the same heights."""
+    drawn = [_drawn(way, grouping) for way in ways]
+    low, high = _limits([bar for _slots, bars, _level in drawn for bar in bars])
+    plots = []
+    for way, (slots, bars, level) in zip(ways, drawn, strict=True):
+        marks = _marks(way, slots, bars, level, low, grouping)
+        marks += _notes(way, slots, low, "")
+        label = _("log₁₀ of the gradient’s rms, output = 0")
+        if len(ways) == 1:
+            marks += _remarks_of_one(way, slots, grouping)
+        else:
+            label = _("log₁₀ of the rms, {sum}").format(sum=_sum(way, short=True))
+        plots.append(
+            Plot(
+                x=Axis(
+                    _("part") if grouping == "parts" else _("layer (data → loss); the gradient comes from the right"),
+                    limits=(0.4, len(slots) + 0.6),
+                    ticks=tuple((i + 1.0, slot.text) for i, slot in enumerate(slots) if slot.text),
+                ),
+                y=Axis(label, limits=(low, high)),
+                marks=tuple(marks),
+                title=lane_title(way.lane, scene) if len(ways) > 1 else "",
+            )
+        )
+    return plots
+
+
+def _side_by_side(ways: list[Way], scene: Scene) -> Plot:
+    """The sum of each part of several lanes, from 0 each, and of all parts together."""
+    sums = [way.falls.by_group() for way in ways]
+    parts = [part for part in PARTS if any(abs(own.get(part, 0.0)) >= SMALL for own in sums)]
+    parts.sort(key=lambda part: min(own.get(part, 0.0) for own in sums))
+    rows: list[tuple[Way, list[Bar]]] = []
+    for way, own in zip(ways, sums, strict=True):
+        bars = [Bar(i, 0.0, own.get(part, 0.0), part, _members(way, part)) for i, part in enumerate(parts)]
+        if not math.isnan(way.falls.total):
+            bars.append(Bar(len(parts), 0.0, way.falls.total, None, tuple(range(len(way.falls)))))
+        rows.append((way, bars))
+    low, high = _limits([bar for _way, bars in rows for bar in bars])
+    slots = [Slot(text, ()) for text in (*(_(PARTS[part][2]) for part in parts), _("total"))]
+    width = 0.84 / len(ways)
+    marks: list[Mark] = [Rule(0.0, "muted", dash="solid")]
+    for number, (way, bars) in enumerate(rows):
+        x = np.array([bar.place + 1.0 for bar in bars])
+        least, most = np.array([max(bar.low, low - 1.0) for bar in bars]), np.array([bar.high for bar in bars])
+        marks.append(
+            Boxes(
+                x,
+                least,
+                most,
+                None,
+                (least, most),
+                np.full(len(bars), np.nan),
+                cue_of(way.lane).color,
+                lane_title(way.lane, scene),
+                0.9 * width,
+                (number - 0.5 * (len(ways) - 1)) * width,
+                says=_says(way, slots, bars, "parts", lane_title(way.lane, scene)),
+            )
+        )
+        marks += _notes(way, slots, low, lane_prefix(way.lane, scene))
+    return Plot(
+        x=Axis(
+            _("part"),
+            limits=(0.4, len(slots) + 0.6),
+            ticks=tuple((i + 1.0, slot.text) for i, slot in enumerate(slots)),
+        ),
+        y=Axis(_("log₁₀ of the gain of the gradient’s rms"), limits=(low, high)),
+        marks=tuple(marks),
+    )
+
+
+def _sum(way: Way, short: bool = False) -> str:
     """Who does how much, those that do most first: "−8.1: slope of the function −7.2, weights −0.9"."""
     parts = sorted(way.falls.by_group().items(), key=lambda part: -abs(part[1]))
-    said = ", ".join(f"{_(PARTS[part][1])} {signed(gain)}" for part, gain in parts if abs(gain) >= SMALL)
+    said = ", ".join(
+        f"{_(PARTS[part][2 if short else 1])} {signed(gain)}" for part, gain in parts if abs(gain) >= SMALL
+    )
     total = way.falls.total
     if math.isfinite(total):
         return f"{signed(total)}: {said}" if said else signed(total)
-    ends = _("exactly 0") if way.falls.killer >= 0 else ""
+    ends = _("then exactly 0") if way.falls.killer >= 0 else ""
     return ", ".join(part for part in (said, ends) if part) or _("no finite number")
+
+
+def _clips(ways: list[Way]) -> list[str]:
+    """What clipping does behind the way back, lane by lane, in one text; none where it does nothing."""
+    found = [f"{way.lane.name} {factor_text(clip[1] / clip[0])}" for way in ways if (clip := _clip(way)) is not None]
+    return [_("then clipped: {lanes}").format(lanes=", ".join(found))] if found else []
 
 
 Drawn = tuple[list[Slot], list[Bar], Array]
@@ -274,7 +375,7 @@ def _drawn(way: Way, grouping: Grouping) -> Drawn:
     """The places, the bars and the level (places + 1,) between them: level[i] is left of place i, in data order."""
     if grouping == "parts":
         return _drawn_parts(way)
-    found, slots = way.falls, _slots(way, grouping)
+    found, slots = way.falls, SLOTS[grouping](way)
     levels, gains = found.levels.tolist(), found.gains.tolist()
     bars: list[Bar] = []
     between = np.full(len(slots) + 1, np.nan)
@@ -286,43 +387,48 @@ def _drawn(way: Way, grouping: Grouping) -> Drawn:
         up = down = start
         parts: dict[Part, list[int]] = {}
         for index in reversed(slot.members):
-            parts.setdefault(found.steps[index].part, []).append(index)
+            if index == found.killer or math.isfinite(gains[index]):
+                parts.setdefault(found.steps[index].part, []).append(index)
         for part, members in parts.items():
-            gain = sum(gains[index] for index in members)
-            if found.killer in members:
-                bars.append(Bar(place, -math.inf, down, part, tuple(members)))
-            elif math.isfinite(gain):
-                low, high = (up, up + gain) if gain > 0.0 else (down + gain, down)
-                up, down = (high, down) if gain > 0.0 else (up, low)
-                bars.append(Bar(place, low, high, part, tuple(members)))
-    return slots, bars, between
+            gain = -math.inf if found.killer in members else sum(gains[index] for index in members)
+            bars.append(Bar(place, up if gain > 0.0 else down, gain, part, tuple(members)))
+            up, down = (up + gain, down) if gain > 0.0 else (up, down + gain)
+    if slots and len(slots[0].members) > 1:
+        between[0] = levels[0]  # behind the first layer, whose input has no gradient
+    return slots, bars, np.where(np.isfinite(between), between, np.nan)
 
 
 def _drawn_parts(way: Way) -> Drawn:
     """One bar for the sum of each part, those that take most first, and one for all together."""
-    found = way.falls
-    slots, bars, level = [], [], 0.0
+    slots, bars, level = list[Slot](), list[Bar](), 0.0
     between = [math.nan]
-    for part, gain in sorted(found.by_group().items(), key=lambda pair: pair[1]):
-        members = tuple(i for i, step in enumerate(found.steps) if step.part == part and math.isfinite(found.gains[i]))
-        bars.append(Bar(len(slots), min(level, level + gain), max(level, level + gain), part, members))
-        slots.append(Slot(_(PARTS[part][1]), members))
+    for part, gain in sorted(way.falls.by_group().items(), key=lambda pair: pair[1]):
+        bars.append(Bar(len(slots), level, gain, part, _members(way, part)))
+        slots.append(Slot(_(PARTS[part][2]), bars[-1].members))
         level += gain
         between.append(level)
-    slots.append(Slot(_("total"), tuple(range(len(found)))))
+    slots.append(Slot(_("total"), tuple(range(len(way.falls)))))
+    if not math.isnan(way.falls.total):
+        bars.append(Bar(len(slots) - 1, 0.0, way.falls.total, None, slots[-1].members))
     return slots, bars, np.array([*between, math.nan])
 
 
-def _limits(drawn: list[Drawn]) -> tuple[float, float]:
+def _members(way: Way, part: Part) -> tuple[int, ...]:
+    """The operations of a part whose gain is known."""
+    return tuple(i for i, step in enumerate(way.falls.steps) if step.part == part and math.isfinite(way.falls.gains[i]))
+
+
+def _limits(bars: list[Bar]) -> tuple[float, float]:
     """Whole decades around all bars, with room for what is written."""
-    ends = [end for _slots, bars, _level in drawn for bar in bars for end in (bar.low, bar.high) if math.isfinite(end)]
+    ends = [end for bar in bars for end in (bar.low, bar.high) if math.isfinite(end)]
     low, high = min(ends, default=0.0), max(ends, default=0.0)
     return math.floor(min(low - 0.15, -1.0)), math.ceil(max(high + 0.15, 1.0))
 
 
 def _marks(way: Way, slots: list[Slot], bars: list[Bar], level: Array, floor: float, grouping: Grouping) -> list[Mark]:
     marks: list[Mark] = [Rule(0.0, "muted", dash="dotted")]
-    for part, (color, label) in PARTS.items():
+    looks: list[tuple[Part | None, str, str]] = [(part, color, label) for part, (color, label, _short) in PARTS.items()]
+    for part, color, label in (*looks, (None, "text", N_("total"))):
         own = [bar for bar in bars if bar.part == part]
         if any(bar.high - bar.low > 0.0 for bar in own):
             x = np.array([bar.place + 1.0 for bar in own])
@@ -332,7 +438,7 @@ def _marks(way: Way, slots: list[Slot], bars: list[Bar], level: Array, floor: fl
             marks.append(Boxes(x, low, high, None, (low, high), none, color, _(label), WIDTH, says=says))
     x, y = _steps(level, grouping)
     marks.append(Line(x, y, "text", width=1.5, says=_nothing))
-    return [*marks, *_notes(way, slots, level, floor, grouping)]
+    return marks
 
 
 def _nothing(_index: int) -> tuple[str, ...]:
@@ -340,48 +446,54 @@ def _nothing(_index: int) -> tuple[str, ...]:
 
 
 def _steps(level: Array, grouping: Grouping) -> tuple[Array, Array]:
-    """The level between the bars; where bars stand on each other it goes on across them, from one side to the other."""
+    """The level between the bars, from the middle of one to the middle of the next; where bars stand on each other it
+    goes on across them.
+    """
     count = len(level) - 1
-    edges = np.arange(count + 1) + 0.5
-    if grouping != "layers":
-        half = 0.5 * (1.0 - WIDTH)
-        x = np.column_stack([edges - half, edges + half, np.full(count + 1, np.nan)])
-        return x.ravel(), np.column_stack([level, level, np.full(count + 1, np.nan)]).ravel()
-    x = np.column_stack([edges - 0.5, edges, edges + 0.5]).ravel()[1:-1]
-    return x, np.repeat(level, 3)[1:-1]
+    x = np.column_stack([np.arange(count + 1.0), np.arange(1.0, count + 2.0)])
+    y = np.column_stack([level, level])
+    x[0, 0], x[-1, 1] = 0.5, count + 0.5
+    if grouping in ("operations", "parts"):
+        none = np.full(count + 1, np.nan)
+        x, y = np.column_stack([x, none]), np.column_stack([y, none])
+    return x.ravel(), y.ravel()
 
 
-def _notes(way: Way, slots: list[Slot], level: Array, floor: float, grouping: Grouping) -> list[Mark]:
-    found, notes = way.falls, list[Mark]()
-    middle = (len(slots) + 1) / 2
+def _notes(way: Way, slots: list[Slot], floor: float, prefix: str) -> list[Mark]:
+    """What must not be overlooked: where the gradient ends."""
+    found, said = way.falls, list[str]()
     if np.isneginf(found.levels).any():
-        said = _("no gradient arrives from the loss: exactly 0")
+        text = _("no gradient arrives from the loss: exactly 0")
         if found.killer >= 0:
-            said = _("exactly 0 behind {operation}").format(operation=way.name(found.steps[found.killer]))
-        notes.append(remark(middle, floor / 2, said))
+            text = _("exactly 0 behind {operation}").format(operation=way.name(found.steps[found.killer]))
+        said.append(text)
     if np.isnan(found.levels).any():
-        said = _("what arrives from the loss is not a finite number")
+        text = _("what arrives from the loss is not a finite number")
         if found.breaker >= 0:
-            said = _("not a finite number behind {operation}").format(operation=way.name(found.steps[found.breaker]))
-        notes.append(remark(middle, floor / 2, said))
+            text = _("not a finite number behind {operation}").format(operation=way.name(found.steps[found.breaker]))
+        said.append(text)
     dead = [step for step in found.steps if way.knows and step.place == "block" and way.span(step)]
     if dead:
         texts = [_tick(way, step) for step in dead]
-        said = _("nothing comes back through the inside of {layers}").format(
-            layers=ranges_text(texts, np.ones(len(texts), dtype=bool)) if len(texts) > 1 else way.where(dead[0])
-        )
-        notes.append(remark(middle, floor / 2, said))
-    if math.isfinite(found.total) and len(found) > 1:
-        said = _("total {total} = {factor}").format(total=signed(found.total), factor=_factor(found.total))
-        end = len(slots) if grouping == "parts" else 1.0
-        notes.append(Note(end, found.total, said, "text", "left", free=True))
+        inside = way.where(dead[0]) if len(dead) == 1 else _("layers {list}").format(list=", ".join(texts))
+        said.append(_("nothing comes back through the inside of {layers}").format(layers=inside))
+    return [remark((len(slots) + 1) / 2, floor / 2, prefix + text) for text in said]
+
+
+def _remarks_of_one(way: Way, slots: list[Slot], grouping: Grouping) -> list[Mark]:
+    """What is written beside the bars where a lane has the figure for itself."""
+    notes: list[Mark] = []
+    total = way.falls.total
+    if math.isfinite(total) and len(way.falls) > 1:
+        said = _("total {total} = {factor}").format(total=signed(total), factor=_factor(total))
+        notes.append(Note(len(slots) if grouping == "parts" else 1.0, total, said, "text", "left", free=True))
     clip = _clip(way)
     if clip is not None:
         before, behind = clip
         said = _("then clipping: weights’ gradients {factor} (norm {before} → {after})").format(
             factor=factor_text(behind / before), before=number_text(before, 3), after=number_text(behind, 3)
         )
-        notes.append(Note(middle, 0.0, said, "muted", "center", free=True))
+        notes.append(Note((len(slots) + 1) / 2, 0.0, said, "muted", "center", free=True))
     return notes
 
 
@@ -411,34 +523,35 @@ def _factor(gain: float) -> str:
     return factor_text(10.0 ** max(-300.0, min(300.0, gain)))
 
 
-def _says(way: Way, slots: list[Slot], bars: list[Bar], grouping: Grouping) -> Callable[[int], tuple[str, ...]]:
-    """What is read at a bar, put together when somebody points at it."""
+def _says(
+    way: Way, slots: list[Slot], bars: list[Bar], grouping: Grouping, lane: str = ""
+) -> Callable[[int], tuple[str, ...]]:
+    """What is read at a bar, put together when somebody points at it; first of all whose it is, of several lanes."""
+    prefix = (lane,) if lane else ()
 
     def says(index: int) -> tuple[str, ...]:
         bar, found = bars[index], way.falls
-        steps = [found.steps[member] for member in bar.members]
-        part = _(PARTS[bar.part][1])
-        if found.killer in bar.members:
-            return way.name(found.steps[found.killer]), _("{part}: ×0, the gradient becomes exactly 0").format(
-                part=part
-            )
-        gain = sum(float(found.gains[member]) for member in bar.members)
-        said = f"{part}: {_factor(gain)} ({signed(gain)})"
+        part = _(PARTS[bar.part][1]) if bar.part is not None else _("total")
+        said = f"{part}: {_factor(bar.gain)} ({signed(bar.gain)})"
+        if bar.gain == -math.inf:
+            said = _("{part}: ×0, exactly nothing is left").format(part=part)
         if grouping == "parts":
-            each = _("{count} operations, {factor} each").format(count=len(steps), factor=_factor(gain / len(steps)))
-            return said, each
+            count = len(bar.members)
+            if bar.part is None or count < 2:
+                return (*prefix, said)
+            each = _("{count} operations, {factor} each").format(count=count, factor=_factor(bar.gain / count))
+            return (*prefix, said, each)
+        lines = [", ".join(way.name(found.steps[member]) for member in bar.members), said]
         slot = slots[bar.place].members
-        before, behind = float(found.levels[slot[-1]]), float(found.levels[slot[0]] + found.gains[slot[0]])
-        levels = _("level {before} → {after}").format(before=signed(before), after=signed(behind))
-        if grouping == "operations":
-            return way.name(steps[0]), said, levels
-        names = ", ".join(way.name(step) for step in steps)
-        whole = ()
-        if len(slot) > len(bar.members) and math.isfinite(behind):
-            whole = (
-                _("all of it: {factor} ({gain})").format(factor=_factor(behind - before), gain=signed(behind - before)),
-            )
-        return names, said, *whole, levels
+        first = slot[0]
+        before = float(found.levels[slot[-1]])
+        behind = float(found.levels[first - 1] if first > 0 else found.levels[0])
+        if math.isfinite(behind):
+            if len(slot) > len(bar.members):
+                whole = _("all that stands here: {factor} ({gain})")
+                lines.append(whole.format(factor=_factor(behind - before), gain=signed(behind - before)))
+            lines.append(_("level {before} → {after}").format(before=signed(before), after=signed(behind)))
+        return (*prefix, *lines)
 
     return says
 
@@ -469,7 +582,7 @@ def explain(scene: Scene, options: WaterfallOptions) -> Explanation:
             "One bar for every operation: by what it multiplies the gradient’s size (rms per number) on its way back, "
             "as a power of ten. A bar that goes down takes away, one that goes up adds; all together lead from the "
             "output to the first layer. In deep networks the bars of a layer stand on each other, and the line is what "
-            "remains."
+            "remains; of several lanes, the sums of all bars of a part stand side by side."
         ),
         why=_(
             "A gradient that vanishes was made small somewhere. Weights multiply it by about the root of n·Var, a "

@@ -95,11 +95,13 @@ def _in_boxes(area: PlotArea, boxes: Boxes, position: QPointF) -> tuple[float, R
     across = area.where.left() + (centers - left) / (right - left) * area.where.width()
     per_place = area.where.height() / (top - bottom)
     # Boxes may stand on each other: of those as near across, the one that is nearest in height is meant.
-    low, high = (
+    least, most = (
         area.where.bottom() - (area.frames["y"].places(ends) - bottom) * per_place for ends in (boxes.least, boxes.most)
     )
-    apart = np.maximum(0.0, np.maximum(high - position.y(), position.y() - low))
-    distance = np.abs(across - position.x()) + 0.01 * np.minimum(apart, 400.0)
+    apart = np.maximum(0.0, np.maximum(most - position.y(), position.y() - least))
+    apart = np.where(np.isnan(apart), 0.0, np.minimum(apart, 400.0))  # one end may lie at infinity
+    distance = np.abs(across - position.x()) + 0.01 * apart
+    distance[np.isnan(boxes.least) | np.isnan(boxes.most)] = np.nan  # nothing is drawn there
     if not np.isfinite(distance).any():
         return None
     half = 0.5 * boxes.width / (right - left) * area.where.width()
@@ -109,7 +111,7 @@ def _in_boxes(area: PlotArea, boxes: Boxes, position: QPointF) -> tuple[float, R
         return None
     if boxes.says is not None:
         lines = tuple(boxes.says(index))
-        at = min(max(position.y(), float(high[index])), float(low[index]))
+        at = min(max(position.y(), float(np.nan_to_num(most[index]))), float(np.nan_to_num(least[index], nan=np.inf)))
         return (away, Reading(lines, QPointF(float(across[index]), at), boxes.color)) if lines else None
     texts = [boxes.label] if boxes.label else []
     texts.append(said(area.plot.x, float(boxes.x[index])))
