@@ -17,8 +17,8 @@ ends, exactly. The way leads from the output of the network to the first layer t
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
@@ -82,7 +82,6 @@ class Falls:
     steps: tuple[Step, ...]
     levels: Array
     gains: Array
-    _parts: dict[Part, float] = field(default_factory=dict, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -100,12 +99,12 @@ class Falls:
         """log10 of the rms behind the first layer of the way by that behind the network's output."""
         return float(self.levels[0]) - float(self.levels[-1]) if len(self.levels) else math.nan
 
-    @property
+    @cached_property
     def killer(self) -> int:
         """The operation that makes of a gradient exactly zero; -1 where none does."""
         return self._first(np.isneginf(self.levels))
 
-    @property
+    @cached_property
     def breaker(self) -> int:
         """The operation that makes of a finite gradient one that is not; -1 where none does."""
         return self._first(np.isnan(self.levels))
@@ -120,11 +119,11 @@ class Falls:
 
         They add up to `total`; where the gradient becomes zero or strange, to the level before that.
         """
-        if not self._parts:
-            for step, gain in zip(self.steps[:0:-1], self.gains[:0:-1].tolist(), strict=True):
-                if math.isfinite(gain):
-                    self._parts[step.part] = self._parts.get(step.part, 0.0) + gain
-        return dict(self._parts)
+        found: dict[Part, float] = {}
+        for step, gain in zip(self.steps[:0:-1], self.gains[:0:-1].tolist(), strict=True):
+            if math.isfinite(gain):
+                found[step.part] = found.get(step.part, 0.0) + gain
+        return found
 
 
 def falls(plan: Plan, layers: tuple[str, ...], rms: Array, shares: Array | None = None) -> Falls:
