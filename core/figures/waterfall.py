@@ -109,6 +109,12 @@ class Way:
         through = [path for path in of_block if any(path == p or path.startswith(f"{p}.") for p in step.paths)]
         return tuple(dict.fromkeys(number for path in through or of_block if (number := self.numbers[path])))
 
+    def is_dead_inside(self, block: Step) -> bool:
+        """Whether something inside of a block, or what comes back through it, is exactly 0."""
+        inside = np.array([path.startswith(f"{block.path}.") for path in self.numbers])
+        sizes = [self.moment.layers(name)[inside] for name in ("gradient.rms", *SHARE_COLUMNS) if self.knows]
+        return any(bool((size == 0.0).any()) for size in sizes)
+
     def where(self, step: Step) -> str:
         """ "layer 3", "layers 3–4" of a block, "the output layer"; "" before the first layer with weights."""
         found = self.span(step)
@@ -265,7 +271,11 @@ def build(scene: Scene, options: WaterfallOptions) -> Figure:
         plots = [_side_by_side(ways, scene)]
     else:
         plots = _below_one_another(ways, scene, grouping)
-    said = [_sum(ways[0])] if alone else [_("gains on the way back"), *_clips(ways)]
+    said = (
+        [_sum(ways[0], short=len(ways[0].falls.by_group()) > 3)]
+        if alone
+        else [_("gains on the way back"), *_clips(ways)]
+    )
     return Figure(
         NAME,
         title,
@@ -472,7 +482,7 @@ def _notes(way: Way, slots: list[Slot], floor: float, prefix: str) -> list[Mark]
         if found.breaker >= 0:
             text = _("not a finite number behind {operation}").format(operation=way.name(found.steps[found.breaker]))
         said.append(text)
-    dead = [step for step in found.steps if way.knows and step.place == "block" and way.span(step)]
+    dead = [step for step in found.steps if step.place == "block" and way.is_dead_inside(step)]
     if dead:
         texts = [_tick(way, step) for step in dead]
         inside = way.where(dead[0]) if len(dead) == 1 else _("layers {list}").format(list=", ".join(texts))

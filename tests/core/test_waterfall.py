@@ -235,6 +235,15 @@ def test_nothing_from_the_loss_is_zero_everywhere_and_a_strange_number_is_told_w
     assert way.breaker == -1
 
 
+def test_where_more_ways_begin_than_are_measured_a_block_is_one_step():
+    many = inception(*[[dense(1)] for _ in range(13)])
+    run = Run(experiment(dense(13), residual(many, act("tanh")), residual(dense(13)), dense(10)))
+    assert check(run, 3) == 3
+    way = way_of(run, 2)
+    assert [step.path for step in way.steps if step.path.startswith("1")] == ["1"]
+    assert "2.body.0" in way.paths
+
+
 def test_a_record_from_before_has_blocks_of_one_step():
     run = Run(experiment(*NETWORKS["branches of blocks"], dense(10)))
     run.advance(1)
@@ -254,14 +263,12 @@ def test_only_networks_with_blocks_have_the_column():
 
 def test_measuring_shares_changes_no_number():
     made = experiment(*NETWORKS["branches of blocks"], dense(10))
-    from layerscope.core.engine.program import compile_program
-
-    run = Run(made)
-    run.advance(3)
-    names = [kernel.__name__ for kernel in run.program.kernels]
-    assert "measure_share" in names
-    plain = compile_program(made, run.data, record=False)
-    assert "measure_share" not in [kernel.__name__ for kernel in plain.kernels]
+    runs = [Run(made, record=record) for record in (True, False)]
+    for run, measures in zip(runs, (True, False), strict=True):
+        assert measures == ("measure_share" in [kernel.__name__ for kernel in run.program.kernels])
+        run.advance(3)
+    for measured, plain in zip(*(run.parameters().values() for run in runs), strict=True):
+        np.testing.assert_array_equal(measured, plain)
 
 
 def test_every_layer_has_a_part():

@@ -127,7 +127,7 @@ def test_parts_add_up_to_the_total_in_bars_and_words():
     assert named[max(named)] == "total"
     assert set(named.values()) == {"weights", "slope", "norm", "skip", "total"}
     for part, gain in way.falls.by_group().items():
-        assert f"{PARTS[part][1]} {signed(gain)}" in figure.subtitle
+        assert f"{PARTS[part][2]} {signed(gain)}" in figure.subtitle
     assert figure.subtitle.startswith(signed(way.falls.total))
 
 
@@ -226,7 +226,9 @@ def test_a_body_that_hands_back_nothing_is_told():
     assert "nothing comes back through the inside of layer 2" in notes(build(shown))
     shown = shown_of(run_of(dense(6), *[block] * 2))
     assert "nothing comes back through the inside of layers 2, 3" in notes(build(shown))
-    assert not any("nothing" in text for text in notes(build(shown_of(run_of(*NETWORKS["blocks"])))))
+    many = {"kind": "inception", "branches": [[dense(1)] for _ in range(13)]}  # more than are measured
+    for living in (NETWORKS["blocks"], [dense(13), {"kind": "residual", "body": [many, act("tanh")]}]):
+        assert not any("nothing" in text for text in notes(build(shown_of(run_of(*living)))))
 
 
 def test_clipping_is_told_where_it_acts_on_this_step():
