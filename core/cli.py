@@ -220,12 +220,12 @@ def _train(run: Run, steps: int, label: str) -> tuple[float, str]:
             run.advance(min(CHUNK, steps - run.step))
             seconds += time.perf_counter() - begin
             progress.show(run.step, steps)
-            if not run.finite or run.finished:
+            if run.finished:
                 break
     run.validate()
-    if not run.finite:
-        return seconds, _("the loss is not finite from step {step} on").format(step=run.nonfinite_step)
-    if run.finished:
+    if run.failed:
+        return seconds, _("a number is not finite at step {step}").format(step=run.failed_step)
+    if run.stopped:
         return seconds, _("early stopping at step {step}, the validation loss no longer improved").format(
             step=run.stopped_step
         )

@@ -64,7 +64,7 @@ def save(run: Run, folder: Path, seconds: float, stopped: str, trace: Trace | No
         other.seek(run.step)
         write_whole(folder / f"weights-{number}.npz", record.npz(other.parameters()))
     if trace is not None:
-        write_whole(folder / "trace.npz", record.npz(trace_arrays(run, run.record.end - run.first_step, trace)))
+        write_whole(folder / "trace.npz", record.npz(trace_arrays(run, steps_done(run), trace)))
     else:
         (folder / "trace.npz").unlink(missing_ok=True)  # of an earlier run, which it would be taken for this one's
     write_whole(
@@ -72,10 +72,16 @@ def save(run: Run, folder: Path, seconds: float, stopped: str, trace: Trace | No
     )
 
 
+def steps_done(run: Run) -> int:
+    """Whole steps that were taken; one that failed is recorded but not taken."""
+    end = run.failed_step if run.failed_step is not None else run.record.end
+    return end - run.first_step
+
+
 def summary(run: Run, seconds: float, stopped: str) -> dict[str, Any]:
     """The content of `run.json`."""
     view = run.record.view(whole=True)
-    steps = run.record.end - run.first_step
+    steps = steps_done(run)
     evaluated = [row for row in run.record.validation if row[0] <= run.step]
     validation = evaluated[-1][1:] if evaluated else (np.nan,) * 4
     averaging = run.experiment.training.averaging

@@ -96,6 +96,19 @@ def measure_gradient(row, arena, data, context, hyper, statistics):  # type: ign
 
 
 @kernel
+def watch(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """Values that are not finite are counted where no other probe looks. Row: values, count (of one sample's), 1 if
+    there are so many per sample, count in hyper.
+    """
+    a = block(arena, row[1], row[2] * (context[ROWS] if row[3] > 0 else 1))
+    infinite = magnitude_bits(a.dtype.type(np.inf))
+    strange = np.int64(0)
+    for i in range(a.size):
+        strange += np.int64(magnitude_bits(a[i]) >= infinite)
+    hyper[row[4]] += np.float64(strange)
+
+
+@kernel
 def begin_norm(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
     """A sum of squares over all parameters starts at zero. Row: its place in hyper."""
     hyper[row[1]] = 0.0
