@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import msgspec
 from PySide6.QtCore import QEvent, QMimeData, QPoint, Qt, QTimer, Signal
-from PySide6.QtGui import QAction, QActionGroup, QGuiApplication, QImage, QMouseEvent, QShowEvent
+from PySide6.QtGui import QAction, QActionGroup, QGuiApplication, QHideEvent, QImage, QMouseEvent, QShowEvent
 from PySide6.QtWidgets import QDialog, QFrame, QHBoxLayout, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from layerscope.core.errors import InputError
@@ -23,6 +23,7 @@ from layerscope.core.fields import Described, Field, build, describe
 from layerscope.core.figures.export import render_png, table_csv
 from layerscope.core.figures.figure import FIGURES, Figure, FigureKind, Scene
 from layerscope.core.registry import Registry
+from layerscope.core.studies.base import Study
 from layerscope.core.text import _
 
 from ..explain import kind_label
@@ -87,6 +88,7 @@ class Panel(QFrame):
         self._make()
         self.retranslate()
         session.scene_changed.connect(self._scene_changed)
+        session.state_changed.connect(self._show_asking)
 
     @property
     def title(self) -> str:
@@ -113,6 +115,11 @@ class Panel(QFrame):
         row.addWidget(self._title)
         row.addSpacing(8)
         row.addWidget(self._subtitle, 1)
+        self._ask = QToolButton()
+        self._ask.setProperty("kind", "quiet")
+        self._ask.clicked.connect(self.demand)
+        self._ask.setVisible(False)
+        row.addWidget(self._ask)
         row.addWidget(self._explain)
         row.addWidget(self._more)
         self.view = FigureView(time_plots=self.time_plots)
@@ -195,6 +202,30 @@ class Panel(QFrame):
         if self.session.scene is None or self.session.scene.step != step:
             self.session.scrub(step)
 
+    # --- studies
+
+    def _needs(self) -> tuple[Study, ...]:
+        """The studies whose answers the figure draws."""
+        return tuple(self.kind.needs(self.options))
+
+    def _want(self) -> None:
+        """Ask for the answers that the figure draws, while somebody looks at it."""
+        needs = self._needs()
+        self.session.want(self, needs if self.isVisible() else ())
+        self._ask.setVisible(any(study.demanded for study in needs))
+        self._show_asking()
+
+    def demand(self) -> None:
+        """Answer what takes its time, for the moment that is shown."""
+        self.session.demand(tuple(study for study in self._needs() if study.demanded))
+
+    def _show_asking(self) -> None:
+        if self._ask.isHidden():
+            return
+        share = self.session.studying
+        self._ask.setText(_("Compute now") if share is None else f"{100 * share:.0f} %")
+        self._ask.setEnabled(share is None and not self.session.blocked)
+
     # --- options
 
     def set_option(self, path: str, value: Any, _gesture: str = "") -> None:
@@ -204,6 +235,7 @@ class Panel(QFrame):
         except InputError as error:
             self.say(str(error), "alarm")
             return
+        self._want()
         self.refresh()
         self.options_changed.emit()
 
@@ -220,6 +252,7 @@ class Panel(QFrame):
                     self.options = build(type(self.options), plain)
                 except InputError:
                     continue
+        self._want()
         self._scene_changed()
 
     # --- the menu
@@ -363,6 +396,7 @@ class Panel(QFrame):
         self._title.setText(self.title)
         self.setAccessibleName(self.title)
         for button, name in (
+            (self._ask, _("Compute this for the moment that is shown; it takes a while")),
             (self._explain, _("What is this?")),
             (self._more, _("Options, copy, export")),
         ):
@@ -376,8 +410,13 @@ class Panel(QFrame):
         if event.type() == QEvent.Type.LanguageChange and hasattr(self, "view"):
             self.retranslate()
 
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self._want()
+
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
+        self._want()
         if self._stale:
             self.refresh()
 
