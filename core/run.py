@@ -132,8 +132,8 @@ class Run:
                 continue
             stop = next(o for o in self.program.operations if o.path == layer.path and o.phase == "forward").last_row
             for _ in range(MOST_FITS):
-                self._set_hyper()
-                self.machine.execute(self._lines(1), self.step, 0, stop)
+                self.prepare()
+                self.machine.execute(self.begin_lines(1), self.step, 0, stop)
                 outputs = self.machine.arena[layer.wire.at :][: self.machine.rows * layer.wire.width]
                 variance = float(np.var(outputs, dtype=np.float64))
                 if not math.isfinite(variance) or variance == 0.0 or abs(variance - 1.0) < FIT_TOLERANCE:
@@ -298,7 +298,7 @@ class Run:
     def clock(self) -> Clock:
         return Clock(self.steps_per_epoch, self.last_step, tuple(self.rate_drops))
 
-    def _lines(self, count: int) -> Array:
+    def begin_lines(self, count: int) -> Array:
         """Empty lines for the next steps, in which only the learning rates stand."""
         lines = np.full((count, self.program.columns), np.nan)
         base = float(self.machine.hyper[self.program.live["training.optimizer.learning_rate"]])
@@ -307,8 +307,8 @@ class Run:
         return lines
 
     def _take(self, steps: int) -> None:
-        self._set_hyper()
-        lines = self._lines(steps)
+        self.prepare()
+        lines = self.begin_lines(steps)
         self._guard.remember(self.step, self.machine.kept)
         self.machine.hyper[self.program.watched] = 0.0
         self.machine.execute(lines, self.step, 0, len(self.program.table))
@@ -330,14 +330,14 @@ class Run:
         begin = self.step
         self._again(begin)
         if wrong is not None:
-            self._repeat(begin, wrong)
+            self.repeat(begin, wrong)
         if wrong is None or not self._all_finite():
             # Something that no line tells of went wrong before: the steps are taken one by one.
             self._again(begin)
             wrong = len(lines) - 1 if wrong is None else wrong
             for index in range(wrong):
                 before = self.machine.kept.copy()
-                self._repeat(begin + index, 1)
+                self.repeat(begin + index, 1)
                 if not self._all_finite():
                     self.machine.kept[:] = before
                     wrong = index
@@ -351,15 +351,15 @@ class Run:
         assert self._guard.kept is not None
         self.machine.kept[:] = self._guard.kept
         for step in range(self._guard.step, begin):
-            self._repeat(step, 1)
+            self.repeat(step, 1)
 
-    def _repeat(self, first: int, steps: int) -> None:
+    def repeat(self, first: int, steps: int) -> None:
         """Take steps again that were taken before; nothing is recorded, the position stays."""
         here, self.step = self.step, first
-        self._set_hyper()
+        self.prepare()
         self.machine.hyper[self.program.watched] = 0.0
         if steps:
-            self.machine.execute(self._lines(steps), first, 0, len(self.program.table))
+            self.machine.execute(self.begin_lines(steps), first, 0, len(self.program.table))
         self.step = here
 
     def _end_here(self, line: Array) -> None:
@@ -401,9 +401,9 @@ class Run:
         if self.row == 0:
             self._ahead = self.look()
             self._begun = self.machine.kept.copy()
-            self._set_hyper()
-            self._line[:] = self._lines(1)
-        self._set_hyper()
+            self.prepare()
+            self._line[:] = self.begin_lines(1)
+        self.prepare()
         stop = min(self.row + rows, len(self.program.table))
         self.machine.execute(self._line, self.step, self.row, stop)
         self.row = stop
@@ -463,9 +463,9 @@ class Run:
         """
         if self.row and self._ahead is not None:
             return self._ahead
-        self._set_hyper()
+        self.prepare()
         kept = self.machine.kept.copy()
-        line = self._lines(1)
+        line = self.begin_lines(1)
         self.machine.execute(line, self.step, 0, len(self.program.table))
         self.machine.kept[:] = kept
         self.machine.hyper[self.program.watched] = 0.0
@@ -517,7 +517,7 @@ class Run:
             self.machine.kept[:] = kept
             self.advance(step - self.step)
 
-    def _set_hyper(self) -> None:
+    def prepare(self) -> None:
         """Put the live settings of the present step where kernels read them; what kernels computed there stays."""
         for place in self.program.live.values():
             self.machine.hyper[place] = self.program.hyper[place]
