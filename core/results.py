@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import archive, record
+from .diagnostics.autopsy import examine
 from .engine import random
 from .errors import InputError
 from .evaluation import averaged_parameters, named_parameters
@@ -97,6 +98,7 @@ def summary(run: Run, seconds: float, stopped: str) -> dict[str, Any]:
         "weights_step": run.step,
         "best_step": run.best_step,
         "stopped_step": run.stopped_step,
+        "failed_step": run.failed_step,
         "loss": _finite(view.at("loss", run.step - 1)) if run.step > run.first_step else None,
         "validation_loss": _finite(validation[0]),
         "validation_accuracy": _finite(validation[1]),
@@ -110,6 +112,9 @@ def summary(run: Run, seconds: float, stopped: str) -> dict[str, Any]:
         "events": [{"step": step, "path": path, "value": value} for step, path, value in run.record.events],
         "marks": [{"step": step, "mark": mark} for step, mark in run.marks],
     }
+    autopsy = examine(run)
+    if autopsy is not None:
+        result["autopsy"] = autopsy.to_plain()
     if averaging is not None:
         result["averaging"] = averaging.kind_name()
         result["plain_validation_loss"], result["plain_validation_accuracy"] = map(_finite, validation[2:])
@@ -223,6 +228,8 @@ def run_at(
             progress(run.step, goal)
         if run.step == before:
             break
+    if run.step == goal == told.get("failed_step"):
+        run.advance(1)  # which fails again, so that the run knows it
     return run
 
 

@@ -289,13 +289,13 @@ class Remains:
 def _aside(run: Run) -> Iterator[None]:
     """Meanwhile the run's machine works on copies of its memory."""
     machine = run.machine
-    held = machine.arena, machine.hyper, machine.context
+    arena, hyper, context = machine.arena, machine.hyper, machine.context
     here = run.step, run.row
-    machine.arena, machine.hyper, machine.context = (part.copy() for part in held)
+    machine.arena, machine.hyper, machine.context = arena.copy(), hyper.copy(), context.copy()
     try:
         yield
     finally:
-        machine.arena, machine.hyper, machine.context = held
+        machine.arena, machine.hyper, machine.context = arena, hyper, context
         run.step, run.row = here
 
 
