@@ -56,6 +56,9 @@ class Guard:
         self._columns = np.array(forward + back)
         self._may_skip = np.arange(len(forward), len(self._columns))  # of those, what a skipped step may leave open
         self._skipped = names.index("skipped") if "skipped" in names else -1
+        self.settings = np.array(
+            list(program.live.values()), dtype=np.int64
+        )  # in hyper: those that change while training
         self.step = -1
         self.kept: NDArray[Any] | None = None
 

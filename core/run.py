@@ -320,7 +320,12 @@ class Run:
 
     def _all_finite(self) -> bool:
         """Whether all is a number that no line of a step tells of."""
-        return self.machine.hyper[self.program.watched] == 0.0 and all_finite(self.machine.kept)
+        hyper = self.machine.hyper
+        return bool(
+            hyper[self.program.watched] == 0.0
+            and np.isfinite(hyper[self._guard.settings]).all()
+            and all_finite(self.machine.kept)
+        )
 
     def _fail(self, lines: Array, wrong: int | None) -> None:
         """A number is not finite after steps from here; `wrong`: the first of their lines that says so, None: no line.

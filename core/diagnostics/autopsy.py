@@ -45,6 +45,7 @@ ROLES = (
     "scalar",
     "update",
     "index",
+    "room",
 )
 
 
@@ -581,13 +582,18 @@ def _tensor_text(remains: Remains) -> str:
         "scalar": _("the number {name} of the optimizer"),
         "inner": _("the inner value {name} of {layer}"),
         "index": _("the inner value {name} of {layer}"),
+        "room": _("the inner value {name} of {layer}"),
         "update": _("the update of the {name} of {layer}"),
         "loss": _("the loss"),
         "norm": _("a norm of the gradient"),
         "setting": _("the setting {name}"),
     }
     shown = (
-        _(name) if remains.role in ("inner", "index") else name.replace("_", " ") if remains.role != "setting" else name
+        _(name)
+        if remains.role in ("inner", "index", "room")
+        else name.replace("_", " ")
+        if remains.role != "setting"
+        else name
     )
     return words[remains.role].format(layer=layer, name=shown, slot=slot, precision=precision)
 

@@ -85,7 +85,7 @@ class Region:
     role        "input", "target", "activation", "output gradient", "share" (of a gradient that several layers send
                 back), "parameter", "gradient" (of a parameter), "update", "memory" (an array of the optimizer or the
                 averaging), "scalar" (one number of theirs), "copy" (a parameter in 16 bits), "inner" (a layer's own),
-                "index" (places, kept as numbers)
+                "index" (places, kept as numbers), "room" (needed within one row, nobody reads it afterward)
     path        the layer that it belongs to, "data", or "" where it belongs to none
     name        of the parameter, the inner value or the single number; "" elsewhere
     slot        what the array of the optimizer or the averaging is called there
@@ -358,7 +358,7 @@ class Builder:
         """Room for `count` numbers of the layer's own.
 
         name      what they are, in a word or a formula's letter: "1/σ"
-        role      "index" where they are places and no values
+        role      "index" where they are places and no values, "room" where only one row works with them
         watched   whether an infinity there might leave no trace behind: dividing by one gives a zero
         """
         at = self._reserve(count)
