@@ -502,4 +502,4 @@ def test_exploding_training_is_reported_and_saved(file, tmp_path, capsys):
     assert "not finite" in err
     summary = json.loads((tmp_path / "out" / "run.json").read_text())
     assert "not finite" in summary["stopped"]
-    assert summary["loss"] is None
+    assert summary["loss"] > 1e6  # of the last step that was finite
