@@ -208,7 +208,7 @@ def run_at(
     progress   called with (done, total) steps
     """
     experiment, view = load_folder(folder)
-    told = _told(folder / "run.json")
+    told = told_of(folder)
     saved = told.get("weights_step")
     end = int(view.kept_steps[-1]) + view.stride if len(view.kept_steps) else 0
     goal = step if step is not None else saved if isinstance(saved, int) else end
@@ -233,10 +233,10 @@ def run_at(
     return run
 
 
-def _told(path: Path) -> dict[str, Any]:
-    """What `run.json` says, as far as it can be read."""
+def told_of(folder: Path) -> dict[str, Any]:
+    """What the `run.json` of a folder says, as far as it can be read."""
     try:
-        found = msgspec.json.decode(path.read_bytes())
+        found = msgspec.json.decode((folder / "run.json").read_bytes())
     except (OSError, msgspec.DecodeError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -35,7 +35,8 @@ LARGEST["float64"] = float(np.finfo(np.float64).max)
 WORKING = {"float64": "float64"}  # what sums are computed in; float32 elsewhere
 WIDER = {"float16": "float32", "bfloat16": "float32", "float32": "float64"}
 STRETCH = 1.5  # a signal or gradient that every layer multiplies by more is on its way out of every format
-TOTAL = 1e3  # if it has grown by as much in all
+TOTAL = 300.0  # if it has grown by as much in all
+LARGE = 1e3  # a loss or a number beyond which growth is no learning
 STEEP = 1.2  # growth in every step that is no learning
 GOOD_UPDATE = 1e-2  # of the weights, at the first step; beyond that nothing is known of what the gradient says
 RATE = "training.optimizer.learning_rate"
@@ -436,11 +437,14 @@ def from_weights(remains: Remains, found: Autopsy) -> Answer | None:
         for i, path in enumerate(view.layers)
         if "." not in path and path in cards and any(p.weight for p in cards[path].parameters)
     ]
-    if len(main) < 2:
+    if not main:
         return None
-    signal, gradient = view.values("activation.rms")[0, main], view.values("gradient.rms")[0, main]
+    fed = remains.run.data.x_train.astype(np.float64)
+    with np.errstate(over="ignore"):
+        signal = np.append(math.sqrt(float(np.mean(fed * fed))), view.values("activation.rms")[0, main])
+    gradient = view.values("gradient.rms")[0, main]
     for values, words in (
-        (signal, _("Before any learning the outputs grow by ×{factor} a layer, from {first} to {last} (rms).")),
+        (signal, _("Before any learning the signal grows by ×{factor} a layer, from {first} to {last} (rms).")),
         (
             gradient[::-1],
             _(
@@ -469,7 +473,7 @@ def from_rate(remains: Remains, found: Autopsy) -> Answer | None:
     steep = [one for one in found.growth if one.rising >= 1 and one.factor > STEEP]
     large = _largest(found.operands)
     evidence = [growth_text(one) for one in steep]
-    if steep and not (max(one.last for one in steep) > TOTAL or large > TOTAL):
+    if steep and not (max(one.last for one in steep) > LARGE or large > LARGE):
         evidence = []
     ratio, path = _last_update(remains)
     if ratio > 1.0:
