@@ -42,6 +42,11 @@ class Origin:
         """The first step of the parent's own."""
         return self.origin.step if self.origin is not None else 0
 
+    def with_experiments(self, change: Callable[[Experiment], Experiment]) -> Origin:
+        """The same with every experiment replaced: their data files are found from another folder."""
+        before = self.origin.with_experiments(change) if self.origin is not None else None
+        return Origin(change(self.parent), self.step, self.events, before)
+
 
 def origin_at(
     experiment: Experiment, events: Iterable[Event], origin: Origin | None, step: int

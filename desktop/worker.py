@@ -243,6 +243,11 @@ def differs_only_live(old: Experiment, new: Experiment) -> dict[str, float] | No
     return {path: value for path, value in after.items() if value != before[path]}
 
 
+def alike(old: Experiment, new: Experiment) -> bool:
+    """Whether one training can be both, with settings that were changed on the way."""
+    return run_key(old) == run_key(new) or differs_only_live(old, new) is not None
+
+
 def effect_of(old: Experiment, new: Experiment, position: int, first_step: int = 0) -> Literal["none", "now", "start"]:
     """What an edit does to a training that stands at `position`: nothing, it applies from now on, or from a new start.
 
