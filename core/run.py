@@ -363,12 +363,11 @@ class Run:
     def seek(self, step: int) -> None:
         """Go to a position: back (a replay from a checkpoint) or forward. The record keeps its future."""
         step = max(step, self.first_step)
-        if step < self.step or self.row:
-            at, kept = self.checkpoints.nearest(step)
-            if not (self.row == 0 and at <= self.step <= step):
-                self.machine.kept[:] = kept
-                self.step, self.row = at, 0
-                self._line[:] = np.nan
+        at, kept = self.checkpoints.nearest(step)
+        if self.row or not at <= self.step <= step:
+            self.machine.kept[:] = kept
+            self.step, self.row = at, 0
+            self._line[:] = np.nan
         self.advance(step - self.step)
 
     def look(self) -> tuple[Array, Detail]:
