@@ -11,7 +11,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .network import Card
     from .run import Run
 
-COMMANDS = ("run", "figure", "check", "schema", "lesson", "code")
+COMMANDS = ("run", "figure", "check", "schema", "lesson", "code", "benchmark")
 WRONG_INPUT = 2
 WIDE = 140  # characters of a table that is not shown on a terminal
 CHUNK = 64  # steps between two movements of the progress bar
@@ -103,6 +103,14 @@ def _parser() -> argparse.ArgumentParser:
     figure.add_argument(
         "--step", type=_count_or_zero, metavar="N", help=_("the step to show; the last one if left out")
     )
+    figure.add_argument(
+        "--option",
+        dest="options",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help=_("an option of the figures, as in the panel's menu, for example layers=all; may be repeated"),
+    )
     _add_settings(figure)
     _add_look(figure, "pdf")
     figure.add_argument("--out", metavar="DIR", required=True, help=_("folder for the figures"))
@@ -132,6 +140,17 @@ def _parser() -> argparse.ArgumentParser:
         "--out", metavar="FILE", required=True, help=_("the program; what it reads is written beside it (.trace.npz)")
     )
     code.set_defaults(command=_code)
+
+    benchmark = commands.add_parser("benchmark", help=_("measure how fast this program is on this machine"))
+    benchmark.add_argument(
+        "workloads", metavar="WORKLOAD", nargs="*", help=_("networks to measure; all of them if left out")
+    )
+    benchmark.add_argument(
+        "--peers", metavar="PYTHON", help=_("a Python that has PyTorch, Keras or scikit-learn, to compare with")
+    )
+    benchmark.add_argument("--rounds", type=_count, metavar="N", default=7, help=_("how often each side works; 7"))
+    benchmark.add_argument("--out", metavar="FILE", help=_("also write every number into this file (.json)"))
+    benchmark.set_defaults(command=_benchmark)
     return parser
 
 
@@ -251,6 +270,9 @@ class _Progress:
         )
         self._task = self._bar.add_task(_(label), total=None)
 
+    def say(self, text: str) -> None:
+        self._bar.update(self._task, description=text)
+
     def show(self, done: int, total: int) -> None:
         self._bar.update(self._task, completed=done, total=total)
 
@@ -361,6 +383,8 @@ def _figure(options: argparse.Namespace) -> int:
     from .files import folder_for
 
     names, formats = _figure_names(options.names), _formats(options.format)
+    chosen = _figure_options(names, options.options)
+    studies = _needed(chosen)
     source = Path(options.source)
     if source.is_dir():
         if options.settings or options.seed is not None:
@@ -369,7 +393,8 @@ def _figure(options: argparse.Namespace) -> int:
                 "",
                 options.source,
             )
-        scene = scene_from_folder(source, options.step)
+        with _Progress(N_("training again")) as progress:
+            scene = scene_from_folder(source, options.step, studies, progress.show)
         recorded = scene.lanes[0].view.kept_steps
         if options.step is not None and (not len(recorded) or options.step > recorded[-1] + scene.lanes[0].view.stride):
             last = int(recorded[-1]) if len(recorded) else 0
@@ -384,25 +409,66 @@ def _figure(options: argparse.Namespace) -> int:
         _seconds, stopped = _train(run, steps, N_("training"))
         if not run.finite:
             _warn(options.source, stopped)
-        scene = scene_of([("A", "", run)])
+        scene = scene_of([("A", "", run)], studies=studies)
     folder = folder_for(options.out)
-    for path in _draw(scene, names, formats, folder, options):
+    for path in _draw(scene, chosen, formats, folder, options):
         print(path)
     return 0
 
 
+def _figure_options(names: Sequence[str], settings: Sequence[str]) -> dict[str, Any]:
+    """The options of every figure by its name: as they are at first, but for what NAME=VALUE says of those that have
+    such an option.
+    """
+    import msgspec
+
+    from .fields import build, describe
+    from .figures.figure import FIGURES
+
+    values: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for setting in settings:
+        option, equals, text = setting.partition("=")
+        if not equals or not option:
+            raise InputError(_('must be NAME=VALUE, not "{text}"').format(text=setting), "--option")
+        owners = [name for name in names if option in {field.name for field in describe(FIGURES[name].options)}]
+        if not owners:
+            known = sorted({field.name for name in names for field in describe(FIGURES[name].options)})
+            raise InputError(
+                _('no figure asked for has an option "{name}"; known: {known}').format(
+                    name=option, known=", ".join(known) or _("none")
+                ),
+                "--option",
+            )
+        for name in owners:
+            values[name][option] = _value(text)
+    made: dict[str, Any] = {}
+    for name in names:
+        kind = FIGURES[name].options
+        try:
+            made[name] = build(kind, {**msgspec.to_builtins(kind()), **values[name]})
+        except InputError as error:
+            raise InputError(error.problem, error.place, "--option") from None
+    return made
+
+
+def _needed(chosen: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The studies whose answers these figures draw."""
+    from .figures.figure import FIGURES
+
+    return tuple(dict.fromkeys(study for name, given in chosen.items() for study in FIGURES[name].needs(given)))
+
+
 def _draw(
-    scene: Any, names: Sequence[str], formats: Sequence[str], folder: Path, options: argparse.Namespace
+    scene: Any, chosen: Mapping[str, Any], formats: Sequence[str], folder: Path, options: argparse.Namespace
 ) -> list[Path]:
     from .figures.export import save
     from .figures.figure import FIGURES
 
     written = []
     with _Progress(N_("drawing")) as progress:
-        for done, name in enumerate(names):
-            progress.show(done, len(names))
-            kind = FIGURES[name]
-            figure = kind.build(scene, kind.options())
+        for done, (name, given) in enumerate(chosen.items()):
+            progress.show(done, len(chosen))
+            figure = FIGURES[name].build(scene, given)
             for form in formats:
                 written.append(save(figure, folder / f"{name}.{form}", form, options.preset, options.theme))
     return written
@@ -529,6 +595,64 @@ def _task(outline: Outline) -> str:
     return ngettext("{count} class", "{count} classes", outline.targets).format(count=outline.targets)
 
 
+def _benchmark(options: argparse.Namespace) -> int:
+    import shutil
+
+    from .benchmark.compare import Compared, compare, own_sides, peer_sides, report
+    from .benchmark.workloads import WORKLOADS
+    from .files import write_whole
+
+    known = {one.name: one for one in WORKLOADS}
+    for name in options.workloads:
+        if name not in known:
+            raise InputError(
+                _('there is no workload "{name}"; known: {known}').format(name=name, known=", ".join(known))
+            )
+    sides = own_sides() + (peer_sides(options.peers, shutil.which("node")) if options.peers else [])
+    chosen = [known[name] for name in options.workloads] or list(WORKLOADS)
+    found: list[Compared] = []
+    console = _console()
+    for one in chosen:
+        with _Progress(N_("measuring")) as progress:
+            found.append(compare(one, sides, options.rounds, said=progress.say))
+        console.print(_timed(found[-1]))
+    written = report(found, options.rounds)
+    console.print(
+        _(
+            "{cpu}, {cores} cores; medians of {rounds} rounds, sides in turn, each at its better number of threads"
+        ).format(cpu=written["cpu"], cores=written["cores"], rounds=options.rounds)
+    )
+    if options.out:
+        write_whole(Path(options.out), (json.dumps(written, indent=1, ensure_ascii=False) + "\n").encode())
+        print(options.out)
+    return 0
+
+
+def _timed(one: Any) -> Any:
+    """The table of one workload."""
+    from rich import box
+    from rich.table import Table
+
+    goals = {"PyTorch with the same statistics": one.workload.hooks, "PyTorch bare": one.workload.bare}
+    table = Table(
+        title=f"{one.workload.name}: {_(one.workload.label)}; " + _("batch {batch}").format(batch=one.workload.batch),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        caption=_("load {before:.1f} to {after:.1f}").format(before=one.load[0], after=one.load[1]),
+        caption_justify="right",
+    )
+    table.add_column("")
+    for title in (_("µs/step"), _("spread"), _("threads"), _("we are"), _("goal")):
+        table.add_column(title, justify="right")
+    for name, timed in one.sides.items():
+        goal = f"{goals[name]:g}×" if name in goals else ""
+        ratio = f"{one.ratio(name):.2f}×" if name != "ours" and "ours" in one.sides else ""
+        table.add_row(_(name), f"{1e6 * timed.median:,.1f}", f"±{timed.spread:.0%}", str(timed.threads), ratio, goal)
+    for name, reason in one.missing.items():
+        table.add_row(_(name), _("not here: {reason}").format(reason=reason), "", "", "", "")
+    return table
+
+
 def _schema(options: argparse.Namespace) -> int:
     from .experiment import schema
 
@@ -577,7 +701,8 @@ def _teach(lesson: Any, formats: Sequence[str], folder: Path, options: argparse.
     first = lesson.lanes[0]
     lanes = [(name, difference(first, run.experiment), run) for name, run in zip(NAMES, runs, strict=False)]
     verdicts = lesson.check(runs)
-    for path in _draw(scene_of(lanes), lesson.figures, formats, folder, options):
+    chosen = _figure_options(lesson.figures, ())
+    for path in _draw(scene_of(lanes, studies=_needed(chosen)), chosen, formats, folder, options):
         print(path)
     for name, _label, run in lanes:
         write_whole(folder / f"{lesson.name}-{name.lower()}.json", to_json(run.experiment))
