@@ -7,7 +7,7 @@ the parent's run is at hand, the fork is taken from it at once; otherwise the pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,8 +110,8 @@ class Lineage:
     """The runs of a training, oldest first; one of them is in charge of the present position.
 
     experiment   what is trained now, from the step of `origin` on
-    data         its data, when loaded already
-    relatives    lineages whose runs may be what this one comes from; those that are, are moved to the fork's step
+    relatives    lineages in the same folder: their data is used, and a run that this one comes from is moved to the
+                 fork's step
     progress     called with (done, total) while kernels are compiled the first time
 
     Forks that no run is at hand for are made when their step is reached.
@@ -121,10 +121,9 @@ class Lineage:
         self,
         experiment: Experiment,
         origin: Origin | None = None,
-        data: Data | None = None,
         *,
         folder: Path | None = None,
-        relatives: Iterable[Lineage] = (),
+        relatives: Sequence[Lineage] = (),
         progress: Callable[[int, int], None] | None = None,
     ):
         self.stages = stages_of(experiment, origin)
@@ -136,6 +135,7 @@ class Lineage:
             self._fork(parent)
         else:
             first = self.stages[0]
+            data = _data_of(first.experiment, relatives)
             self.runs.append(Run(first.experiment, data, folder=folder, progress=progress))
             self.runs[0].plan_live(first.events)
 
@@ -256,7 +256,16 @@ class Lineage:
         return self.newest.record.detail_of(detail, self.run.record)
 
 
-def _parent_of(origin: Origin, relatives: Iterable[Lineage]) -> Run | None:
+def _data_of(experiment: Experiment, relatives: Sequence[Lineage]) -> Data | None:
+    """The data of an experiment where one of the lineages has loaded it."""
+    for lineage in relatives:
+        for run in lineage.runs:
+            if run.experiment.data == experiment.data and run.experiment.seed == experiment.seed:
+                return run.data
+    return None
+
+
+def _parent_of(origin: Origin, relatives: Sequence[Lineage]) -> Run | None:
     """The run that a fork comes from, where one of the lineages has it: it has been at that step."""
     for lineage in relatives:
         for stage, run in zip(lineage.stages, lineage.runs, strict=False):

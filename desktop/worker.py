@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QObject, QThread
 
 from layerscope.core.checkpoints import BUDGET, SHARED_BUDGET
-from layerscope.core.data.base import Data
 from layerscope.core.data.summary import Inputs, summary_of
 from layerscope.core.engine.program import Operation
 from layerscope.core.errors import InputError
@@ -583,16 +582,9 @@ class Worker(QThread):
 
         others   the lanes that there are, and those that have just gone
         """
-        data: Data | None = None
-        for other in others:
-            same = other.experiment.data == job.experiment.data and other.experiment.seed == job.experiment.seed
-            if same and other.folder == job.folder:
-                data = other.run.data
         near = [other.lineage for other in others if other.folder == job.folder]
         try:
-            lineage = Lineage(
-                job.experiment, job.origin, data, folder=job.folder, relatives=near, progress=self._compiling
-            )
+            lineage = Lineage(job.experiment, job.origin, folder=job.folder, relatives=near, progress=self._compiling)
         finally:
             with self._wake:
                 self._progress = None

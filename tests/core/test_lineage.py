@@ -315,3 +315,17 @@ def test_checkpoints_share_one_budget(parent):
     fork.seek(1234)
     fork.seek(2070)
     np.testing.assert_array_equal(fork.run.machine.kept, before)
+
+
+def test_data_is_loaded_once_and_never_taken_from_another_experiment(parent):
+    same = Lineage(sample(batch_size=8), relatives=[parent])
+    assert same.run.data is parent.run.data
+    other = with_value(sample(), "data.validation", 0.5)
+    fork = Lineage(other, Origin(sample(), 40), relatives=[Lineage(other)])  # the parent itself is not at hand
+    assert len(fork.run.data.x_train) == len(parent.run.data.x_train)
+    fork.seek(41)
+    assert len(fork.run.data.x_train) < len(parent.run.data.x_train)
+    parent.seek(40)
+    fork.seek(40)
+    for name, values in parent.run.parameters().items():
+        np.testing.assert_array_equal(fork.run.parameters()[name], values)
