@@ -8,6 +8,7 @@ bit, because everything random depends only on what it is for (`engine.random`).
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .checkpoints import Checkpoints
+from .checkpoints import BUDGET, Checkpoints
 from .data.base import Data
 from .diagnostics.details import DETAIL_QUANTITIES, equal_share, unit_shares
 from .engine import layout, random
@@ -89,7 +90,10 @@ class Run:
             None  # the step in which a number came out as NaN or infinite: the run ends there
         )
         self.failed_network = 0  # of an ensemble, the one that failed; this run itself is 0
-        self._before: tuple[tuple[int, float], ...] = ()  # evaluations of the run that this one was forked from
+        self.past: Run | None = None  # the run that this one was forked from, as it was then, for this one alone
+        # Evaluations of that run which still count: for the schedule, and for early stopping.
+        self._before: tuple[tuple[int, float], ...] = ()
+        self._before_stopping: tuple[tuple[int, float], ...] = ()
         self._begin_watching()
         self.draw_parameters()
         self.checkpoints.add(first_step, self.machine.kept)
@@ -98,6 +102,12 @@ class Run:
             Run(_other(experiment, index), self.data, record=False, first_step=first_step)
             for index in range(1, training.averaging.networks if training.averaging is not None else 1)
         )
+        self.limit_checkpoints(BUDGET)
+
+    def limit_checkpoints(self, budget: int) -> None:
+        """From now on the checkpoints of all its networks take up at most `budget` bytes."""
+        for run in (self, *self.others):
+            run.checkpoints.limit(budget // (1 + len(self.others)))
 
     # --- parameters
 
@@ -187,14 +197,12 @@ class Run:
         """The next step before which something else is due: a checkpoint, an evaluation, percentiles, a changed
         setting.
         """
-        stops = [self.checkpoints.next_after(self.step), next_detail(self.step)]
-        stops.append(self._next_validation())
-        stops += [step for step, _, _ in self.record.events if step > self.step]
+        changes = [step for step, _, _ in self.record.events if step > self.step]
         if self.step < self.record.end:
-            stops.append(self.record.end)
-        if self.failed_step is not None and self.failed_step > self.step:
-            stops.append(self.failed_step)
-        return min(stops)
+            failing = [self.failed_step] if self.failed_step is not None and self.failed_step > self.step else []
+            # in a replay nothing is recorded, and checkpoints are there
+            return min([self.record.end, *failing, *changes])
+        return min([self.checkpoints.next_after(self.step), next_detail(self.step), self._next_validation(), *changes])
 
     def _look_around(self) -> None:
         """What is due before the coming step is computed."""
@@ -228,8 +236,12 @@ class Run:
         self.rate_drops: list[int] = []  # steps from which on the schedule lowers the rate once more
         self.stopped_step: int | None = None  # where early stopping ended the training
         for step, loss in self._before:
-            self._watched = step
             self._watch_rate(step, loss)
+        for step, loss in self._before_stopping:
+            self._stop_watch.feed(step, loss)
+        self._counted = list(self._before_stopping)  # the evaluations that early stopping was told of
+        if before := [step for step, _loss in (*self._before, *self._before_stopping)]:
+            self._watched = max(before)
 
     def _watch_rate(self, step: int, loss: float) -> None:
         """Tell the schedule of an evaluation: it lowers the rate after too many epochs without improvement."""
@@ -246,12 +258,14 @@ class Run:
         stopping = training.early_stopping
         if not self._watching:
             return
-        for step, loss, *_rest in self.record.validation:
-            if step <= self._watched:
-                continue
+        new = 0
+        while new < len(self.record.validation) and self.record.validation[-1 - new][0] > self._watched:
+            new += 1
+        for step, loss, *_rest in self.record.validation[len(self.record.validation) - new :]:
             self._watched = step
             self._watch_rate(step, loss)
             self._stop_watch.feed(step, loss)
+            self._counted.append((step, loss))
             if self._stop_watch.best_step == self.step:
                 self.checkpoints.keep(self.step, self.machine.kept)
             if stopping is not None and self._stop_watch.waited >= max(1, stopping.patience):
@@ -292,7 +306,7 @@ class Run:
         """At the end of a training: go to the best weights, where the experiment asks for that."""
         stopping = self.experiment.training.early_stopping
         if stopping is not None and stopping.restore_best and self.best_step is not None:
-            self.seek(self.best_step)
+            self.seek(self.best_step)  # of a fork whose best step is before it: the first step of its own
 
     @property
     def clock(self) -> Clock:
@@ -306,7 +320,7 @@ class Run:
         lines[:, layout.LEARNING_RATE] = self.experiment.training.schedule.rates(steps, base, self.clock)
         return lines
 
-    def _take(self, steps: int) -> None:
+    def _take(self, steps: int) -> Array:
         self.prepare()
         lines = self.begin_lines(steps)
         self._guard.remember(self.step, self.machine.kept)
@@ -317,6 +331,7 @@ class Run:
             self._keep(lines)
         else:
             self._fail(lines, wrong)
+        return lines
 
     def _all_finite(self) -> bool:
         """Whether all is a number that no line of a step tells of."""
@@ -451,13 +466,12 @@ class Run:
     def seek(self, step: int) -> None:
         """Go to a position: back (a replay from a checkpoint) or forward. The record keeps its future."""
         step = max(step, self.first_step)
-        if step < self.step or self.row:
-            at, kept = self.checkpoints.nearest(step)
-            if not (self.row == 0 and at <= self.step <= step):
-                self.machine.kept[:] = kept
-                self.step, self.row = at, 0
-                self._line[:] = np.nan
-                self._guard.forget()
+        at, kept = self.checkpoints.nearest(step)
+        if self.row or not at <= self.step <= step:
+            self.machine.kept[:] = kept
+            self.step, self.row = at, 0
+            self._line[:] = np.nan
+            self._guard.forget()
         self.advance(step - self.step)
 
     def look(self) -> tuple[Array, Detail]:
@@ -511,6 +525,9 @@ class Run:
     def _cut(self, step: int) -> None:
         """Forget what was recorded from `step` on."""
         again = self.record.cut(step)
+        if again < self.first_step and self.past is not None:
+            self._record_past(self.past)  # a row of a thinned record stands for steps on both sides of the fork
+            again = self.first_step
         if self.failed_step is not None and self.failed_step >= step:
             self.failed_step = None
         self._guard.forget()
@@ -530,22 +547,47 @@ class Run:
             if step <= self.step:
                 self.machine.hyper[self.program.live[path]] = value
 
+    def plan_live(self, events: tuple[tuple[int, str, float], ...]) -> None:
+        """Say beforehand which settings are to change while training: (step, path, value), none of them in the past."""
+        have = [e for e in self.record.events if all(e[:2] != new[:2] for new in events)]
+        self.record.events = sorted([*have, *events])
+        for other in self.others:
+            other.plan_live(events)
+
+    def live_value(self, path: str) -> float:
+        """What a setting that changes while training is at the present position."""
+        self.prepare()
+        return float(self.machine.hyper[self.program.live[path]])
+
+    # --- forks
+
     def fork(self, experiment: Experiment) -> Run:
         """A run of another experiment that starts from the present position with the present parameters.
 
         Parameters that both have in the same place and shape are taken over. Where all of them are, so is what
-        optimizer and averaging remember under the same name; everything else starts as a new run would. A schedule that
-        watches the validation loss goes on where it was, early stopping begins anew. What was changed while training
-        stays changed, unless the other experiment says otherwise.
+        optimizer and averaging remember under the same name; everything else starts as a new run would. A schedule or
+        early stopping that watches the validation loss goes on where it was, unless its own settings are others or it
+        has ended this training. What was changed while training stays changed, unless the other experiment says
+        otherwise.
+
+        The record begins with what both runs measure of the steps before. `past` is a run that can go there.
         """
         if self.row:
             self.seek(self.step)  # a fork begins between two steps
-        same_data = experiment.data == self.experiment.data and experiment.seed == self.experiment.seed
-        child = Run(experiment, self.data if same_data else None, folder=self.folder, first_step=self.step)
         for network in self.others:
             network.seek(self.step)
-        forked = [mine.fork(theirs.experiment) for mine, theirs in zip(self.others, child.others, strict=False)]
+        child = self._child(experiment)
+        child.past = self._twin()
+        child._record_past(child.past)
+        return child
+
+    def _child(self, experiment: Experiment) -> Run:
+        """`fork` without what was before."""
+        same_data = experiment.data == self.experiment.data and experiment.seed == self.experiment.seed
+        child = Run(experiment, self.data if same_data else None, folder=self.folder, first_step=self.step)
+        forked = [mine._child(theirs.experiment) for mine, theirs in zip(self.others, child.others, strict=False)]
         child.others = (*forked, *child.others[len(forked) :])
+        child.limit_checkpoints(self.checkpoints.budget * (1 + len(self.others)))
         mine = {t.name: t for t in self.program.tensors}
         for tensor in child.program.tensors:
             other = mine.get(tensor.name)
@@ -556,9 +598,13 @@ class Run:
             self._hand_on(child)
         child._round_weights()
         child.checkpoints.add(child.step, child.machine.kept)
-        if experiment.training.schedule == self.experiment.training.schedule:
+        mine_to, theirs_to = self.experiment.training, experiment.training
+        if theirs_to.schedule == mine_to.schedule:
             child._before = tuple(fed for fed in self._fed if fed[0] <= self.step)
-            child._begin_watching()
+        ended = self.stopped_step is not None and self.stopped_step <= self.step
+        if theirs_to.early_stopping == mine_to.early_stopping and not ended:
+            child._before_stopping = tuple(counted for counted in self._counted if counted[0] <= self.step)
+        child._begin_watching()
         mine_now, theirs_now = live_paths(self.experiment), live_paths(experiment)
         child.record.events = [
             (step, path, value)
@@ -566,6 +612,45 @@ class Run:
             if step <= self.step and path in child.program.live and mine_now.get(path) == theirs_now.get(path)
         ]
         return child
+
+    def _twin(self) -> Run:
+        """This run once more, at the same position between two steps, with memory of its own; for going back only.
+
+        Programs, data, checkpoints and what was recorded are shared, for none of them is ever written to again.
+        """
+        twin = copy.copy(self)
+        twin.machine = copy.copy(self.machine)
+        twin.machine.arena = np.zeros_like(self.machine.arena)
+        twin.machine.kept[:] = self.machine.kept
+        twin.machine.hyper = self.machine.hyper.copy()
+        twin.machine.context = self.machine.context.copy()
+        twin._evaluator = twin._scout = None
+        twin._guard, twin._begun = copy.copy(self._guard), None
+        twin._guard.forget()
+        twin._line = self._line.copy()
+        twin.record = self.record.shared()
+        twin.checkpoints = self.checkpoints.shared()
+        twin._stop_watch, twin._rate_watch = copy.copy(self._stop_watch), copy.copy(self._rate_watch)
+        twin._fed, twin._counted, twin.rate_drops = self._fed.copy(), self._counted.copy(), self.rate_drops.copy()
+        twin.others = tuple(other._twin() for other in self.others)
+        twin.past = self.past._twin() if self.past is not None else None
+        return twin
+
+    def _record_past(self, past: Run) -> None:
+        """Let the record begin with what `past` has recorded of the steps before the first one."""
+        self.record.begin_with(past.record, self.first_step)
+        if self.record.end < self.first_step:  # the last row of a thinned record
+            lines = past.measured_again(self.record.end, self.first_step)
+            self.record.append(self.record.translated(lines, past.record))
+
+    def measured_again(self, first: int, last: int) -> Array:
+        """(last - first, columns): what steps measured that were thinned out of the record. Ends at position `last`."""
+        self.seek(first)
+        lines = []
+        while self.step < last:
+            stop = min(last, self._next_stop(), self.step + max(1, LARGEST_LINES // (8 * self.program.columns)))
+            lines.append(self._take(stop - self.step))
+        return np.concatenate(lines)
 
     def _hand_on(self, child: Run) -> None:
         """What the optimizer, the averaging and the loss scale remember is taken over by those that remember the same.
