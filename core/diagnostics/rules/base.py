@@ -22,6 +22,7 @@ from ...record import Detail, RecordView
 from ...registry import Registry
 from ...text import N_
 from ...theory.mean_field import LayerPrediction
+from ..course import Course, course_of
 from ..proposal import Proposal
 
 Array = NDArray[np.float64]
@@ -109,8 +110,12 @@ class Case:
         known = self.view.run_columns + self.view.layer_columns
         if quantity not in known:
             return np.full(len(self.rows), np.nan)
-        values: Array = self.view.values(quantity)[self.rows]
-        return values
+        return self.view.some(quantity, self.rows)
+
+    @cached_property
+    def course(self) -> Course | None:
+        """How the loss went; None while nothing is known of it."""
+        return course_of(self)
 
     def now(self, quantity: str) -> Any:
         """A number or (layers,): the quantity at the step; NaN where it was not recorded or nothing is known yet."""

@@ -21,7 +21,7 @@ class Vanishing(Rule, frozen=True, kw_only=True, tag="vanishing"):
 
     label: ClassVar[str] = N_("Vanishing gradients")
     source: ClassVar[str] = "Glorot & Bengio 2010; He et al. 2015; judged by the slope of ln ‖∂L/∂a‖ per layer"
-    follows: ClassVar[tuple[str, ...]] = ("saturated", "dead")
+    follows: ClassVar[tuple[str, ...]] = ("saturated", "dead", "small_batch_norm")
 
     warn: Annotated[
         float,
