@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 from .rules.base import Case, Finding, Rule
 
 SEVERITIES = ("alarm", "warning")
+# A rule that needs several steps to tell notices a cause later than its effect: by steps, or part of all steps. For a
+# prompt one it is only the time between two looks at single units.
+NOTICED_WITHIN, NOTICED_SHARE, BETWEEN_DETAILS = 16, 0.25, 0.125
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,9 @@ class Diagnosis:
 def diagnose(case: Case, rules: Sequence[Rule]) -> Diagnosis:
     """What the active ones of these rules find."""
     found = [finding for rule in rules if rule.active and (finding := rule.examine(case)) is not None]
-    follows = {rule.kind_name(): rule.follows for rule in rules}
-    names = {finding.rule for finding in found}
+    known = {rule.kind_name(): rule for rule in rules}
     linked = [
-        replace(finding, follows_from=tuple(cause for cause in follows.get(finding.rule, ()) if cause in names))
+        replace(finding, follows_from=tuple(cause.rule for cause in found if _causes(cause, finding, known, case.step)))
         for finding in found
     ]
     return Diagnosis(tuple(_in_order(linked)), case.step)
@@ -55,3 +57,14 @@ def _in_order(findings: list[Finding]) -> list[Finding]:
         waiting = [f for f in waiting if f.rule != chosen.rule]
         ordered.append(replace(chosen, follows_from=tuple(c for c in chosen.follows_from if c in said)))
     return ordered
+
+
+def _causes(cause: Finding, effect: Finding, rules: dict[str, Rule], step: int) -> bool:
+    """Whether one finding may be the cause of another: its rule is named for that, and it was not there long after."""
+    if cause.rule not in rules[effect.rule].follows:
+        return False
+    if rules[cause.rule].prompt:
+        grace = BETWEEN_DETAILS * effect.first_step
+    else:
+        grace = max(NOTICED_WITHIN, NOTICED_SHARE * step)
+    return cause.first_step <= effect.first_step + grace

@@ -28,7 +28,7 @@ class Chance(Rule, frozen=True, kw_only=True, tag="chance"):
     source: ClassVar[str] = "Karpathy, A Recipe for Training Neural Networks: the loss of guessing is log K"
     follows: ClassVar[tuple[str, ...]] = (
         *("vanishing", "exploding", "symmetric", "saturated", "dead", "inputs", "nonfinite"),
-        *("rate_too_low", "rate_too_high", "clipping", "underflow", "small_batch_norm", "scale_drift", "update_ratio"),
+        *("rate_too_low", "rate_too_high", "clipping", "underflow", "small_batch_norm", "scale_drift"),
     )
 
     share: Annotated[

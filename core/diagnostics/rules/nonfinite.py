@@ -72,8 +72,8 @@ class NonFinite(Rule, frozen=True, kw_only=True, tag="nonfinite"):
             ).format(times=grown, steps=len(losses))
         if testing:
             explanation = _(
-                "The range test raises the learning rate until the training breaks, and here it broke. Nothing is wrong "
-                "with the network: what counts is the rate at which the loss fell best."
+                "The range test raises the learning rate until the training breaks, and here it broke. Nothing is "
+                "wrong with the network: what counts is the rate at which the loss fell best."
             )
         evidence = [Evidence(_("share of the numbers there that are not finite"), share, 0.0)]
         if math.isfinite(grown):
@@ -122,11 +122,9 @@ class NonFinite(Rule, frozen=True, kw_only=True, tag="nonfinite"):
             return "loss", None
         if "skipped" in view.run_columns and view.some("skipped", rows)[0] > 0:
             return None  # a gradient that the loss scale made infinite: the step was not taken
-        # Every layer whose output has a gradient reports its norm; NaN in one that has none says nothing.
-        norms = view.some("gradient.norm", rows)[0]
-        wrong = np.flatnonzero(
-            np.isinf(norms) | (np.isnan(norms) & ~np.isnan(view.some("gradient.norm", np.array([0]))[0]))
-        )
+        # A layer whose output has no gradient reports NaN from the first step on, which says nothing.
+        at_first, norms = view.some("gradient.norm", np.array([0, row]))
+        wrong = np.flatnonzero(np.isinf(norms) | (np.isnan(norms) & ~np.isnan(at_first)))
         if wrong.size:
             return "gradient", int(wrong[-1])
         weights = view.some("weight.norm", rows)[0][case.weighted]

@@ -87,7 +87,8 @@ class RateTooHigh(Rule, frozen=True, kw_only=True, tag="rate_too_high"):
                 sentence = _("The loss is above its start: {level:.3g} now, {start:.3g} at first").format(
                     level=course.level, start=course.start
                 )
-            decisive, since = self._risen(course), course.best_step
+            decisive = self._risen(course)
+            since = self._since(case, course) if course.early > self.overshoot else course.best_step
         elif promise > self.overshoot and course.level > self.harmless * course.start:
             sentence = _(
                 "Steps overshoot: in a straight line each would lower the loss by {promise:.2g} times what there is"
@@ -105,7 +106,7 @@ class RateTooHigh(Rule, frozen=True, kw_only=True, tag="rate_too_high"):
                 "The first steps overshot: each promised {promise:.2g} times the loss, which is still {level:.3g}"
             ).format(promise=most, level=course.level)
             decisive = Evidence(_("fall that the first steps promised, by the loss"), most, self.overshoot / 2)
-            since = int(case.view.steps[0])
+            since = self._after_first(case)
         else:
             return None
         others = (
@@ -134,9 +135,11 @@ class RateTooHigh(Rule, frozen=True, kw_only=True, tag="rate_too_high"):
         return Evidence(_("fall that a step promises, by the loss"), promise, self.overshoot)
 
     def _since(self, case: Case, course: Course) -> int:
-        """The first of the recent steps, or the first of all where they overshot from the start."""
-        first = case.view.steps[0] if course.early > self.overshoot else case.view.steps[course.recent[0]]
-        return int(first)
+        """The first of the recent steps, or the one behind the first update where they overshot from the start."""
+        return self._after_first(case) if course.early > self.overshoot else int(case.view.steps[course.recent[0]])
+
+    def _after_first(self, case: Case) -> int:
+        return min(int(case.view.steps[0]) + 1, case.step)
 
     def _proposals(self, case: Case, course: Course) -> list[Proposal]:
         """A rate at which a step promises no more than the loss; a warm-up where the beginning was the trouble."""
