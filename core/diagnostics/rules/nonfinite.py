@@ -62,8 +62,8 @@ class NonFinite(Rule, frozen=True, kw_only=True, tag="nonfinite"):
         )
         testing = isinstance(case.experiment.training.schedule, RangeTest)
         explanation = _(
-            "A number grew beyond what the computer can hold, and what is computed from it is infinite or NaN. From there "
-            "on nothing is learned anymore."
+            "A number grew beyond what the computer can hold, and what is computed from it is infinite or NaN. From "
+            "there on nothing is learned anymore."
         )
         if grown > self.growth:
             explanation = _(
