@@ -15,7 +15,7 @@ from ..proposal import Proposal
 from .base import Case, Evidence, Finding, Rule
 
 FEWEST = 50  # steps before anything is said
-ALIVE = 0.05  # ‖∇‖ ‖w‖ / loss: by what part of itself weights twice as long would change the loss, in a straight line
+ALIVE = 0.05  # ‖∂L/∂W‖ ‖W‖ / loss of a layer: by what part of itself weights twice as long would change the loss, in a straight line
 GROWN = 10.0  # times their first size: weights that a wild step has thrown far off move little beside themselves
 TARGET = 3e-3  # update ratio that is aimed at; it falls when training gets on, and a thousandth is good then
 MOST_PROMISED = 0.3  # part of the loss that a step of the new rate may promise
@@ -71,8 +71,7 @@ class RateTooLow(Rule, frozen=True, kw_only=True, tag="rate_too_low"):
             return None
         weights = case.view.some("weight.norm", np.array([0, course.recent[-1]]))
         first, now = (math.sqrt(float(np.nansum(row * row))) for row in weights)
-        gradient = middle(case.view.some("gradient_norm", course.recent))
-        if now > GROWN * first or not gradient * now / max(course.level, 1e-300) > ALIVE:
+        if now > GROWN * first or not self._pull(case, course) > ALIVE:
             return None
         per_epoch = case.view.steps_per_epoch
         fall = fall_per_step(case, course, max(2 * per_epoch, 2 * FEWEST)) * per_epoch
@@ -99,6 +98,15 @@ class RateTooLow(Rule, frozen=True, kw_only=True, tag="rate_too_low"):
             first_step=int(case.view.steps[0]),
             last_step=int(case.steps[-1]),
             proposals=case.fitting(_proposals(case, course, rate, ratio)),
+        )
+
+    def _pull(self, case: Case, course: Course) -> float:
+        """‖∂L/∂W‖ ‖W‖ by the loss, of the layer where it is largest: whether there is a gradient to follow at all."""
+        some = case.view.some
+        with np.errstate(all="ignore"):
+            pulls = some("weight_gradient.norm", course.recent) * some("weight.norm", course.recent)
+        return max((p for column in pulls.T if math.isfinite(p := middle(column))), default=0.0) / max(
+            course.level, 1e-300
         )
 
     def _planned_otherwise(self, case: Case) -> bool:

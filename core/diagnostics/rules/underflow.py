@@ -17,6 +17,7 @@ from .base import Case, Evidence, Finding, Rule, sustained
 RECENT = 50  # rows that are looked at
 HALF_STEP = {"float16": 2.0**-12, "bfloat16": 2.0**-9}  # part of a weight at most that a smaller update is rounded away
 LEARNED = 0.1  # of the first loss: what is left to learn is little
+ALL = 0.95  # share of a gradient that is as good as all of it
 SCALE = {"kind": "dynamic"}
 
 
@@ -32,15 +33,15 @@ class Underflow(Rule, frozen=True, kw_only=True, tag="underflow"):
         float,
         about(
             N_("share lost"),
-            N_("Share of the numbers in a layer's gradient that may be rounded to zero."),
+            N_("Share of the numbers in the gradient of a layer's weights that may be rounded to zero."),
             above=0.0,
             maximum=1.0,
         ),
-    ] = 0.05
+    ] = 0.2
     alarm: Annotated[
         float,
         about(N_("alarm above"), N_("Share from which on an alarm is raised."), above=0.0, maximum=1.0),
-    ] = 0.25
+    ] = 0.5
     skipped: Annotated[
         float,
         about(
@@ -63,11 +64,13 @@ class Underflow(Rule, frozen=True, kw_only=True, tag="underflow"):
         """Gradients that are rounded to zero."""
         if "gradient.underflow" not in case.view.layer_columns:
             return None
-        lost = {name: self._shares(case, name, rows) for name in ("weight_gradient", "gradient")}
-        name = max(lost, key=lambda key: float(np.max(lost[key], initial=0.0)))
-        shares = lost[name]
+        weights, passed = (self._shares(case, name, rows) for name in ("weight_gradient", "gradient"))
+        # Of what the loss hands back, most is next to nothing anyway: a class that is surely not the right one. Only a
+        # gradient that is lost as a whole counts, for then the weights' gradients are zero without any rounding.
+        stopped = np.flatnonzero(passed > ALL)
+        name, shares, limit = ("gradient", passed, ALL) if stopped.size else ("weight_gradient", weights, self.share)
         worst = int(np.argmax(shares)) if shares.size else 0
-        if not shares.size or not shares[worst] > self.share:
+        if not shares.size or not shares[worst] > limit:
             return None
         course = case.course
         if course is not None and course.level < LEARNED * course.start:
@@ -88,9 +91,9 @@ class Underflow(Rule, frozen=True, kw_only=True, tag="underflow"):
                 "Numbers in {precision} end at {smallest:.0e}: what is smaller becomes zero, and such weights learn "
                 "nothing. The gradient is multiplied by {scale:g} on the way back; a larger factor would save it."
             ).format(precision=precision_of(case), smallest=smallest_of(case), scale=scale),
-            evidence=(Evidence(what[name], float(shares[worst]), self.share, f"{name}.underflow"),),
-            layers=tuple(case.view.layers[i] for i in np.flatnonzero(shares > self.share)),
-            first_step=sustained(case.steps, past > self.share),
+            evidence=(Evidence(what[name], float(shares[worst]), limit, f"{name}.underflow"),),
+            layers=tuple(case.view.layers[i] for i in np.flatnonzero(shares > limit)),
+            first_step=sustained(case.steps, past > limit),
             last_step=int(case.steps[-1]),
             proposals=case.fitting(self._proposals(case)),
         )
