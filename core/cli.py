@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .network import Card
     from .run import Run
 
-COMMANDS = ("run", "figure", "check", "schema", "lesson", "code")
+COMMANDS = ("run", "figure", "check", "schema", "lesson", "code", "benchmark")
 WRONG_INPUT = 2
 WIDE = 140  # characters of a table that is not shown on a terminal
 CHUNK = 64  # steps between two movements of the progress bar
@@ -140,6 +140,17 @@ def _parser() -> argparse.ArgumentParser:
         "--out", metavar="FILE", required=True, help=_("the program; what it reads is written beside it (.trace.npz)")
     )
     code.set_defaults(command=_code)
+
+    benchmark = commands.add_parser("benchmark", help=_("measure how fast this program is on this machine"))
+    benchmark.add_argument(
+        "workloads", metavar="WORKLOAD", nargs="*", help=_("networks to measure; all of them if left out")
+    )
+    benchmark.add_argument(
+        "--peers", metavar="PYTHON", help=_("a Python that has PyTorch, Keras or scikit-learn, to compare with")
+    )
+    benchmark.add_argument("--rounds", type=_count, metavar="N", default=7, help=_("how often each side works; 7"))
+    benchmark.add_argument("--out", metavar="FILE", help=_("also write every number into this file (.json)"))
+    benchmark.set_defaults(command=_benchmark)
     return parser
 
 
@@ -258,6 +269,9 @@ class _Progress:
             disable=not self._console.is_terminal,
         )
         self._task = self._bar.add_task(_(label), total=None)
+
+    def say(self, text: str) -> None:
+        self._bar.update(self._task, description=text)
 
     def show(self, done: int, total: int) -> None:
         self._bar.update(self._task, completed=done, total=total)
@@ -579,6 +593,64 @@ def _task(outline: Outline) -> str:
             count=outline.targets
         )
     return ngettext("{count} class", "{count} classes", outline.targets).format(count=outline.targets)
+
+
+def _benchmark(options: argparse.Namespace) -> int:
+    import shutil
+
+    from .benchmark.compare import Compared, compare, own_sides, peer_sides, report
+    from .benchmark.workloads import WORKLOADS
+    from .files import write_whole
+
+    known = {one.name: one for one in WORKLOADS}
+    for name in options.workloads:
+        if name not in known:
+            raise InputError(
+                _('there is no workload "{name}"; known: {known}').format(name=name, known=", ".join(known))
+            )
+    sides = own_sides() + (peer_sides(options.peers, shutil.which("node")) if options.peers else [])
+    chosen = [known[name] for name in options.workloads] or list(WORKLOADS)
+    found: list[Compared] = []
+    console = _console()
+    for one in chosen:
+        with _Progress(N_("measuring")) as progress:
+            found.append(compare(one, sides, options.rounds, said=progress.say))
+        console.print(_timed(found[-1]))
+    written = report(found, options.rounds)
+    console.print(
+        _(
+            "{cpu}, {cores} cores; medians of {rounds} rounds, sides in turn, each at its better number of threads"
+        ).format(cpu=written["cpu"], cores=written["cores"], rounds=options.rounds)
+    )
+    if options.out:
+        write_whole(Path(options.out), (json.dumps(written, indent=1, ensure_ascii=False) + "\n").encode())
+        print(options.out)
+    return 0
+
+
+def _timed(one: Any) -> Any:
+    """The table of one workload."""
+    from rich import box
+    from rich.table import Table
+
+    goals = {"PyTorch with the same statistics": one.workload.hooks, "PyTorch bare": one.workload.bare}
+    table = Table(
+        title=f"{one.workload.name}: {_(one.workload.label)}; " + _("batch {batch}").format(batch=one.workload.batch),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        caption=_("load {before:.1f} to {after:.1f}").format(before=one.load[0], after=one.load[1]),
+        caption_justify="right",
+    )
+    table.add_column("")
+    for title in (_("µs/step"), _("spread"), _("threads"), _("we are"), _("goal")):
+        table.add_column(title, justify="right")
+    for name, timed in one.sides.items():
+        goal = f"{goals[name]:g}×" if name in goals else ""
+        ratio = f"{one.ratio(name):.2f}×" if name != "ours" and "ours" in one.sides else ""
+        table.add_row(_(name), f"{1e6 * timed.median:,.1f}", f"±{timed.spread:.0%}", str(timed.threads), ratio, goal)
+    for name, reason in one.missing.items():
+        table.add_row(_(name), _("not here: {reason}").format(reason=reason), "", "", "", "")
+    return table
 
 
 def _schema(options: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ change nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ..editing import in_list, split, unwrapped
 from ..experiment import Experiment
@@ -34,27 +34,27 @@ def weighted_layers(experiment: Experiment, plan: Plan) -> Iterator[tuple[str, C
     """(place of its init, card, function that belongs to it or "", whether it is the output) of the layers that draw
     weights by a scheme, in data order.
     """
-    cards = [card for card in plan.cards if any(p.weight for p in card.parameters)]
-    for card in cards:
+    cards = plan.cards
+    weighted = [i for i, card in enumerate(cards) if any(p.weight for p in card.parameters)]
+    for index in weighted:
+        card = cards[index]
         inner = unwrapped(card.layer)
         init = getattr(inner, "init", None)
-        if not isinstance(init, Initializer):
-            continue
-        wrapped = "" if inner is card.layer else ".layer"
-        yield f"network.{card.path}{wrapped}.init", card, function_of(plan, card), card is cards[-1]
+        if isinstance(init, Initializer):
+            wrapped = "" if inner is card.layer else ".layer"
+            yield f"network.{card.path}{wrapped}.init", card, _function_of(cards, index), index == weighted[-1]
 
 
-def function_of(plan: Plan, card: Card) -> str:
+def _function_of(cards: Sequence[Card], index: int) -> str:
     """The name of the function between a layer's weights and the next ones; of the one before it where none follows,
     as in blocks that begin with it; "" without either.
     """
-    cards = list(plan.cards)
-    place = cards.index(card)
-    for way in (cards[place + 1 :], cards[:place][::-1]):
+    for way in (range(index + 1, len(cards)), range(index - 1, -1, -1)):
         for other in way:
-            if isinstance(other.layer, ActivationLayer):
-                return other.layer.function
-            if any(p.weight for p in other.parameters):
+            layer = cards[other].layer
+            if isinstance(layer, ActivationLayer):
+                return layer.function
+            if any(p.weight for p in cards[other].parameters):
                 break
     return ""
 
@@ -147,12 +147,19 @@ def _back_to_front(paths: list[str]) -> list[str]:
 
 def learning_rate(experiment: Experiment, factor: float) -> Proposal:
     """The learning rate times a factor, rounded to 1, 2 or 5 times a power of ten."""
-    now = float(getattr(experiment.training.optimizer, "learning_rate", math.nan))
-    new = rounded(now * factor)
+    return set_learning_rate(experiment, rounded(_rate(experiment) * factor))
+
+
+def set_learning_rate(experiment: Experiment, rate: float) -> Proposal:
+    """Another learning rate."""
     return Proposal(
-        _("Learning rate {new:g} instead of {now:g}").format(new=new, now=now),
-        (("training.optimizer.learning_rate", new),),
+        _("Learning rate {new:g} instead of {now:g}").format(new=rate, now=_rate(experiment)),
+        (("training.optimizer.learning_rate", rate),),
     )
+
+
+def _rate(experiment: Experiment) -> float:
+    return float(getattr(experiment.training.optimizer, "learning_rate", math.nan))
 
 
 def rounded(value: float) -> float:

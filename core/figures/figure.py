@@ -7,7 +7,7 @@ shown, and the same figure can be made again where there is no screen. Colors ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -29,6 +29,10 @@ Array = NDArray[np.float64]
 Scale = Literal["linear", "log", "symlog"]
 Dash = Literal["solid", "dashed", "dotted", "dash-dot"]
 Marker = Literal["", "circle", "square", "triangle", "diamond"]
+# What is read where the mouse is, line by line, in place of the numbers that are drawn: of the point (the box) with
+# this index. No lines: nothing is to be read there. Asked when somebody points, because a figure is drawn thirty times
+# a second.
+Says = Callable[[int], Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,10 @@ class Axis:
 
 @dataclass(frozen=True)
 class Line:
-    """Points joined by a line; a NaN is a gap."""
+    """Points joined by a line; a NaN is a gap.
+
+    says   see `Says`
+    """
 
     x: Array
     y: Array
@@ -62,6 +69,7 @@ class Line:
     width: float = 2.0
     faint: bool = False
     axis: Literal["left", "right"] = "left"
+    says: Says | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,7 @@ class Boxes:
     All arrays are (n,); `width` and `shift` are in units of x. NaN entries draw nothing.
 
     marker   what marks the middle; a line across the box when empty
+    says     see `Says`
     """
 
     x: Array
@@ -95,6 +104,7 @@ class Boxes:
     width: float = 0.3
     shift: float = 0.0
     marker: Marker = ""
+    says: Says | None = None
 
 
 @dataclass(frozen=True)

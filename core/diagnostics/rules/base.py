@@ -6,9 +6,9 @@ that a form, a chart and a file know them; what it finds is a value with the evi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -20,7 +20,7 @@ from ...fields import Kind, about
 from ...network import Card, Plan
 from ...record import Detail, RecordView
 from ...registry import Registry
-from ...text import N_
+from ...text import N_, translations
 from ...theory.mean_field import LayerPrediction
 from ..course import Course, course_of
 from ..proposal import Proposal
@@ -233,9 +233,46 @@ class Case:
         path = self.view.layers[index]
         return f"{card.layer.title() if card is not None else self.view.kinds[index]} {path}"
 
+    def remedies(self, make: Callable[..., Iterable[Proposal]], *facts: Any) -> tuple[Proposal, ...]:
+        """Those of the proposals `make(experiment, plan, *facts)` that can be applied here and change something.
+
+        They are remembered, because trying them on costs more than a frame: `make` is a function of a module, and the
+        facts are few and can be hashed, a name or whether something is so.
+        """
+        return _remedies(_Same(self.experiment), _Same(self.plan), _Same(translations()), make, facts)
+
     def fitting(self, proposals: Iterable[Proposal]) -> tuple[Proposal, ...]:
         """The proposals that can be applied here and change something."""
         return tuple(proposal for proposal in proposals if proposal.fits(self.experiment))
+
+
+class _Same:
+    """Makes a key of a value by which one it is: comparing whole experiments costs more than examining them."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.value is other.value
+
+
+@lru_cache(maxsize=256)
+def _remedies(
+    experiment: _Same,
+    plan: _Same,
+    _language: _Same,
+    make: Callable[..., Iterable[Proposal]],
+    facts: tuple[Any, ...],
+) -> tuple[Proposal, ...]:
+    made = make(experiment.value, plan.value, *facts)
+    found: dict[tuple[str, str], Proposal] = {}
+    for proposal in made:
+        if proposal.fits(experiment.value):
+            found.setdefault((proposal.text, repr(proposal.changes)), proposal)
+    return tuple(found.values())
 
 
 class Rule(Kind, frozen=True, kw_only=True):

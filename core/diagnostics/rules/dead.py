@@ -7,7 +7,9 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
+from ...experiment import Experiment
 from ...fields import about
+from ...network import Plan
 from ...text import N_, _
 from ..proposal import Proposal, settings_named
 from ..remedies import learning_rate, normalization
@@ -68,17 +70,17 @@ class Dead(Rule, frozen=True, kw_only=True, tag="dead"):
             layers=case.paths(places[bad]),
             first_step=at_birth,
             last_step=detail.step,
-            proposals=case.fitting(_proposals(case, at_birth)),
+            proposals=case.remedies(_proposals, at_birth == 0),
         )
 
     def lines(self, quantity: str) -> tuple[tuple[float, str], ...]:
         return ((self.warn, _("dead")),) if quantity == QUANTITY else ()
 
 
-def _proposals(case: Case, since: int) -> Iterator[Proposal]:
+def _proposals(experiment: Experiment, plan: Plan, at_birth: bool) -> Iterator[Proposal]:
     """Shorter steps where a step has killed them; a function with a slope below zero; normalization."""
-    if since > 0:
-        yield learning_rate(case.experiment, 0.1)
-    yield normalization(case.experiment, case.plan)
-    leaky = tuple((path, "leaky_relu") for path, name in settings_named(case.experiment, "function") if name == "relu")
+    if not at_birth:
+        yield learning_rate(experiment, 0.1)
+    yield normalization(experiment, plan)
+    leaky = tuple((path, "leaky_relu") for path, name in settings_named(experiment, "function") if name == "relu")
     yield Proposal(_("Leaky ReLU: a small slope below zero, so that a unit can come back"), leaky)

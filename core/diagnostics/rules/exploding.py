@@ -10,7 +10,9 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
+from ...experiment import Experiment
 from ...fields import about
+from ...network import Plan
 from ...text import N_, _
 from ..proposal import Proposal
 from ..remedies import learning_rate, normalization, normalized_blocks, spread_off, suited_weights
@@ -95,7 +97,7 @@ class Exploding(Rule, frozen=True, kw_only=True, tag="exploding"):
             layers=case.paths(places[: len(places) // 2]),
             first_step=sustained(case.steps, (factors > self.warn) & (totals > self.most_total)),
             last_step=int(case.steps[-1]),
-            proposals=case.fitting(_proposals(case)),
+            proposals=case.remedies(_proposals),
         )
 
     def slopes(self, quantity: str) -> tuple[tuple[float, str], ...]:
@@ -104,9 +106,8 @@ class Exploding(Rule, frozen=True, kw_only=True, tag="exploding"):
         return ((1.0 / self.warn, _("exploding, ×{factor:.2g} per layer").format(factor=self.warn)),)
 
 
-def _proposals(case: Case) -> Iterator[Proposal]:
+def _proposals(experiment: Experiment, plan: Plan) -> Iterator[Proposal]:
     """Smaller weights where they are larger than suits the function; normalization; shorter steps."""
-    experiment, plan = case.experiment, case.plan
     blocks = any(card.layer.group == "block" for card in plan.cards)
     if spread_off(experiment, plan) > 1.15:
         yield suited_weights(experiment, plan)

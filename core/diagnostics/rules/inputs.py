@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
 from ...data.summary import Inputs
+from ...experiment import Experiment
 from ...fields import about
+from ...network import Plan
 from ...text import N_, _
 from ..proposal import Proposal
 from ..remedies import normalization
@@ -75,7 +77,7 @@ class UnscaledInputs(Rule, frozen=True, kw_only=True, tag="inputs"):
             layers=case.paths(case.weighted[:1]),
             first_step=first,
             last_step=int(case.steps[-1]),
-            proposals=case.fitting(_proposals(case)),
+            proposals=case.remedies(_proposals),
         )
 
 
@@ -83,9 +85,9 @@ def _extent(inputs: Inputs) -> float:
     return max(inputs.widest, abs(inputs.farthest_mean))
 
 
-def _proposals(case: Case) -> Iterator[Proposal]:
+def _proposals(experiment: Experiment, plan: Plan) -> Iterator[Proposal]:
     yield Proposal(
         _("Standardize the inputs: mean 0 and standard deviation 1 for each"), (("data.scaling", "standardize"),)
     )
     yield Proposal(_("Scale the inputs into −1 to 1"), (("data.scaling", "symmetric"),))
-    yield normalization(case.experiment, case.plan)
+    yield normalization(experiment, plan)

@@ -7,7 +7,9 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
+from ...experiment import Experiment
 from ...fields import about
+from ...network import Plan
 from ...text import N_, _
 from ..proposal import Proposal, settings_named
 from ..remedies import SATURATING, learning_rate, normalization, spread_off, suited_weights
@@ -60,20 +62,20 @@ class Saturated(Rule, frozen=True, kw_only=True, tag="saturated"):
             layers=case.paths(places[bad]),
             first_step=sustained(case.steps, np.any(past > self.warn, axis=1)),
             last_step=int(case.steps[-1]),
-            proposals=case.fitting(_proposals(case)),
+            proposals=case.remedies(_proposals),
         )
 
     def lines(self, quantity: str) -> tuple[tuple[float, str], ...]:
         return ((self.warn, _("saturated")),) if quantity == QUANTITY else ()
 
 
-def _proposals(case: Case) -> Iterator[Proposal]:
+def _proposals(experiment: Experiment, plan: Plan) -> Iterator[Proposal]:
     """Weights as suits the function where they are too large; then what keeps its inputs small."""
-    names = {str(name) for _path, name in settings_named(case.experiment, "function")}
-    if spread_off(case.experiment, case.plan) > 1.2:
-        yield suited_weights(case.experiment, case.plan)
+    names = {str(name) for _path, name in settings_named(experiment, "function")}
+    if spread_off(experiment, plan) > 1.2:
+        yield suited_weights(experiment, plan)
     else:
-        yield learning_rate(case.experiment, 0.1)
-    yield normalization(case.experiment, case.plan)
+        yield learning_rate(experiment, 0.1)
+    yield normalization(experiment, plan)
     if names & set(SATURATING):
-        yield suited_weights(case.experiment, case.plan, "relu")
+        yield suited_weights(experiment, plan, "relu")

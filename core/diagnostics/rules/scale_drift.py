@@ -9,7 +9,9 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ...experiment import Experiment
 from ...fields import about
+from ...network import Plan
 from ...text import N_, _
 from ..proposal import Proposal
 from ..remedies import learning_rate, normalization, normalized_blocks, spread_off, suited_weights
@@ -121,7 +123,7 @@ class ScaleDrift(Rule, frozen=True, kw_only=True, tag="scale_drift"):
             layers=case.paths(places),
             first_step=sustained(case.steps, holds),
             last_step=int(case.steps[-1]),
-            proposals=case.fitting(_proposals(case, expected)),
+            proposals=case.remedies(_proposals, bool(abs(math.log(max(expected, 1e-9))) < math.log(1.1))),
         )
 
     def _by_time(self, case: Case, places: NDArray[np.int64], sizes: Array) -> Finding | None:
@@ -150,7 +152,7 @@ class ScaleDrift(Rule, frozen=True, kw_only=True, tag="scale_drift"):
             layers=case.paths(places[bad]),
             first_step=sustained(case.steps, grown[:, worst] > self.over_time),
             last_step=int(case.steps[-1]),
-            proposals=case.fitting(_over_time(case)),
+            proposals=case.remedies(_over_time),
         )
 
     def slopes(self, quantity: str) -> tuple[tuple[float, str], ...]:
@@ -159,18 +161,17 @@ class ScaleDrift(Rule, frozen=True, kw_only=True, tag="scale_drift"):
         return ((self.factor, _("growing")), (1.0 / self.factor, _("shrinking")))
 
 
-def _proposals(case: Case, expected: float) -> Iterator[Proposal]:
+def _proposals(experiment: Experiment, plan: Plan, by_training: bool) -> Iterator[Proposal]:
     """Normalized blocks, weights as suits the functions, normalization; shorter steps where training has done it."""
-    experiment, plan = case.experiment, case.plan
     if not 0.8 < spread_off(experiment, plan) < 1.25:
         yield suited_weights(experiment, plan)
     yield normalized_blocks(experiment, plan)
     yield normalization(experiment, plan)
-    if math.isfinite(expected) and abs(math.log(max(expected, 1e-9))) < math.log(1.1):
+    if by_training:
         yield learning_rate(experiment, 0.1)
 
 
-def _over_time(case: Case) -> Iterator[Proposal]:
-    yield learning_rate(case.experiment, 0.1)
-    yield normalized_blocks(case.experiment, case.plan)
-    yield normalization(case.experiment, case.plan)
+def _over_time(experiment: Experiment, plan: Plan) -> Iterator[Proposal]:
+    yield learning_rate(experiment, 0.1)
+    yield normalized_blocks(experiment, plan)
+    yield normalization(experiment, plan)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
 import numpy as np
 
+from ...experiment import Experiment
 from ...fields import about
+from ...network import Plan
 from ...text import N_, _
+from ..proposal import Proposal
 from ..remedies import suited_weights
 from .base import Case, Evidence, Finding, Rule
 
@@ -57,7 +61,7 @@ class Symmetric(Rule, frozen=True, kw_only=True, tag="symmetric"):
             layers=case.paths(bad),
             first_step=case.sustained_in_details(QUANTITY, bad, self.warn),
             last_step=detail.step,
-            proposals=case.fitting([suited_weights(case.experiment, case.plan)]),
+            proposals=case.remedies(_proposals),
         )
 
     def _fixed(self, case: Case) -> np.ndarray:
@@ -72,3 +76,7 @@ class Symmetric(Rule, frozen=True, kw_only=True, tag="symmetric"):
 
     def lines(self, quantity: str) -> tuple[tuple[float, str], ...]:
         return ((self.warn, _("symmetric")),) if quantity == QUANTITY else ()
+
+
+def _proposals(experiment: Experiment, plan: Plan) -> Iterator[Proposal]:
+    yield suited_weights(experiment, plan)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
 import numpy as np
 
+from ...experiment import Experiment
 from ...fields import about
+from ...network import Plan
 from ...text import N_, _
 from ..proposal import Proposal
-from ..remedies import learning_rate, spread_off, suited_weights
-from .base import RECENT, Case, Evidence, Finding, Rule, sustained
+from ..remedies import rounded, set_learning_rate, spread_off, suited_weights
+from .base import RECENT, Array, Case, Evidence, Finding, Rule, sustained
 
 QUANTITY = "update_ratio"
 TARGET = 1e-3  # Karpathy, CS231n; Goodfellow et al. 2016, section 11.5, say a hundredth
@@ -99,7 +100,7 @@ class UpdateRatio(Rule, frozen=True, kw_only=True, tag="update_ratio"):
             layers=case.paths(places[bad]),
             first_step=sustained(case.steps, np.any(beyond[:, bad], axis=1)),
             last_step=int(case.steps[-1]),
-            proposals=case.fitting(_proposals(case, float(np.exp(np.nanmean(np.log(np.maximum(now, 1e-300))))))),
+            proposals=case.remedies(_proposals, _better_rate(case, now)),
         )
 
     def lines(self, quantity: str) -> tuple[tuple[float, str], ...]:
@@ -108,9 +109,16 @@ class UpdateRatio(Rule, frozen=True, kw_only=True, tag="update_ratio"):
         return ((self.low, _("hardly learns")), (self.high, _("too long steps")))
 
 
-def _proposals(case: Case, typical: float) -> Iterator[Proposal]:
+def _proposals(experiment: Experiment, plan: Plan, rate: float) -> Iterator[Proposal]:
     """Usual weights where they are far larger or smaller than usual; else the learning rate that makes a thousandth."""
-    if not 0.2 < spread_off(case.experiment, case.plan) < 5.0:
-        yield suited_weights(case.experiment, case.plan)
-    if math.isfinite(typical) and typical > 0.0:
-        yield learning_rate(case.experiment, min(1e6, max(1e-6, TARGET / typical)))
+    if not 0.2 < spread_off(experiment, plan) < 5.0:
+        yield suited_weights(experiment, plan)
+    if rate > 0.0:
+        yield set_learning_rate(experiment, rate)
+
+
+def _better_rate(case: Case, ratios: Array) -> float:
+    """The learning rate with which a typical layer changes by a thousandth of itself; NaN where there is none."""
+    typical = float(np.exp(np.nanmean(np.log(np.maximum(ratios, 1e-300)))))
+    now = float(getattr(case.experiment.training.optimizer, "learning_rate", np.nan))
+    return rounded(now * min(1e6, max(1e-6, TARGET / typical)))

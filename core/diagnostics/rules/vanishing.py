@@ -8,7 +8,9 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
+from ...experiment import Experiment
 from ...fields import about
+from ...network import Plan
 from ...text import N_, _
 from ..proposal import Proposal, settings_named
 from ..remedies import FLAT, learning_rate, normalization, spread_off, suited_weights
@@ -99,7 +101,7 @@ class Vanishing(Rule, frozen=True, kw_only=True, tag="vanishing"):
             layers=case.paths(places[: len(places) // 2]),
             first_step=sustained(case.steps, (factors < self.warn) & (totals < self.least_total)),
             last_step=int(case.steps[-1]),
-            proposals=case.fitting(_proposals(case, expected, self.warn)),
+            proposals=case.remedies(_proposals, bool(expected > self.warn)),
         )
 
     def slopes(self, quantity: str) -> tuple[tuple[float, str], ...]:
@@ -113,16 +115,16 @@ def _expected(case: Case) -> float:
     return float(1.0 / factor_per_layer(case.predicted("gradient_norm")[None, case.hidden])[0])
 
 
-def _proposals(case: Case, expected: float, warn: float) -> Iterator[Proposal]:
+def _proposals(experiment: Experiment, plan: Plan, by_training: bool) -> Iterator[Proposal]:
     """Functions whose slope is below 1 everywhere are replaced; otherwise weights are drawn as suits the function."""
-    names = {str(name) for _path, name in settings_named(case.experiment, "function")}
+    names = {str(name) for _path, name in settings_named(experiment, "function")}
     if names & set(FLAT):
-        yield suited_weights(case.experiment, case.plan, "relu")
-        yield suited_weights(case.experiment, case.plan, "tanh")
-    elif spread_off(case.experiment, case.plan) < 0.87:
-        yield suited_weights(case.experiment, case.plan)
-    elif math.isfinite(expected) and expected > warn:
-        yield learning_rate(case.experiment, 0.1)
-    yield normalization(case.experiment, case.plan)
+        yield suited_weights(experiment, plan, "relu")
+        yield suited_weights(experiment, plan, "tanh")
+    elif spread_off(experiment, plan) < 0.87:
+        yield suited_weights(experiment, plan)
+    elif by_training:
+        yield learning_rate(experiment, 0.1)
+    yield normalization(experiment, plan)
     if not names & set(FLAT):
-        yield suited_weights(case.experiment, case.plan, "relu")
+        yield suited_weights(experiment, plan, "relu")
