@@ -29,6 +29,7 @@ FEWEST = 10  # rows that such a mean needs
 GROUPS = 8  # parts of the past whose means are compared
 MOST = 256  # rows that a straight line is laid through
 RATE = "training.optimizer.learning_rate"
+OFF = 2.0  # times the start: a loss that something has thrown off
 EARLY = 50  # rows at the beginning that are looked at one by one, however long the record is
 
 
@@ -44,6 +45,7 @@ class Course:
     level       mean of `losses`
     best, best_step   the least mean of a part of the past, and the middle of that part; the level where that is less
     peak, peak_step   the greatest loss of a single step
+    off_step    the first step whose loss was more than twice the start; the last step where there is none
     early       the greatest median of what ten steps promised, among the first fifty
     first       what the very first step promised, before it could do any harm, at the highest rate since
     unlearned   whether the present loss is one of a network that knows nothing
@@ -60,6 +62,7 @@ class Course:
     best_step: int
     peak: float
     peak_step: int
+    off_step: int
     early: float
     first: float
     unlearned: bool
@@ -108,6 +111,7 @@ def course_of(case: Case) -> Course | None:
     first_loss = float(view.some("loss", np.array([0]))[0])
     level = float(losses.mean())
     start = max(first_loss, case.chance) if math.isfinite(case.chance) else first_loss
+    off = np.flatnonzero(highest[:finite] > OFF * start)
     best, best_step = _best(case, finite)
     beginning = np.arange(min(EARLY, finite))
     promised = _promises(case, beginning)
@@ -122,6 +126,7 @@ def course_of(case: Case) -> Course | None:
         best_step=best_step if best < level else int(steps[finite - 1]),
         peak=float(highest[peak]),
         peak_step=int(steps[peak]),
+        off_step=int(steps[int(off[0]) if off.size else finite - 1]),
         early=max((middle(promised[i : i + 10]) for i in range(0, len(promised), 10)), default=math.nan),
         first=_first(case, promised, recent),
         unlearned=level >= 0.95 * case.chance if math.isfinite(case.chance) else level >= 0.6 * first_loss,

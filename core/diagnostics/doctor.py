@@ -37,8 +37,12 @@ def diagnose(case: Case, rules: Sequence[Rule]) -> Diagnosis:
     """What the active ones of these rules find."""
     found = [finding for rule in rules if rule.active and (finding := rule.examine(case)) is not None]
     known = {rule.kind_name(): rule for rule in rules}
+    first = int(case.steps[0]) if len(case.steps) else 0
     linked = [
-        replace(finding, follows_from=tuple(cause.rule for cause in found if _causes(cause, finding, known, case.step)))
+        replace(
+            finding,
+            follows_from=tuple(cause.rule for cause in found if _causes(cause, finding, known, first, case.step)),
+        )
         for finding in found
     ]
     return Diagnosis(tuple(_in_order(linked)), case.step)
@@ -52,15 +56,35 @@ def _in_order(findings: list[Finding]) -> list[Finding]:
         said = {finding.rule for finding in ordered}
         open_rules = {finding.rule for finding in waiting}
         ready = next((f for f in waiting if not (set(f.follows_from) & open_rules) - {f.rule}), None)
-        # Rules that follow from each other: the worse one is taken for the cause.
-        chosen = ready if ready is not None else replace(waiting[0], follows_from=())
+        # Rules that follow from each other: the worse one is taken for the cause, but not what only follows from them.
+        chosen = ready if ready is not None else replace(_in_a_circle(waiting)[0], follows_from=())
         waiting = [f for f in waiting if f.rule != chosen.rule]
         ordered.append(replace(chosen, follows_from=tuple(c for c in chosen.follows_from if c in said)))
     return ordered
 
 
-def _causes(cause: Finding, effect: Finding, rules: dict[str, Rule], step: int) -> bool:
-    """Whether one finding may be the cause of another: its rule is named for that, and it was not there long after."""
+def _in_a_circle(findings: list[Finding]) -> list[Finding]:
+    """Those findings whose causes, near and far, all follow from them in turn; there are some where every one has a
+    cause among them.
+    """
+    causes = {f.rule: set(f.follows_from) for f in findings}
+    behind: dict[str, set[str]] = {}
+    for rule in causes:
+        known, fresh = set[str](), {rule}
+        while fresh:
+            fresh = {cause for one in fresh for cause in causes[one] if cause in causes} - known
+            known |= fresh
+        behind[rule] = known
+    return [f for f in findings if all(f.rule in behind[cause] for cause in behind[f.rule])]
+
+
+def _causes(cause: Finding, effect: Finding, rules: dict[str, Rule], first: int, step: int) -> bool:
+    """Whether one finding may be the cause of another: its rule is named for that, and it was not there long after.
+
+    first, step   the first step that is known, and the one that is looked at
+    """
+    if cause.rule in rules[effect.rule].follows_from_start:
+        return cause.first_step <= first
     if cause.rule not in rules[effect.rule].follows:
         return False
     if rules[cause.rule].prompt:

@@ -279,6 +279,7 @@ class Rule(Kind, frozen=True, kw_only=True):
     """One illness. Its fields are its thresholds.
 
     follows   names of the rules whose findings cause this one: dead units follow from too high a learning rate
+    follows_from_start   the same, of those that are causes only where they were there before the first update
     prompt    whether it notices an illness at the step at which it begins; others need a number of steps to tell, so
               that their findings may be causes of what was seen earlier
     """
@@ -286,6 +287,7 @@ class Rule(Kind, frozen=True, kw_only=True):
     registry: ClassVar[Registry[type[Rule]]] = Registry(N_("rule"), "layerscope.core.diagnostics.rules")
 
     follows: ClassVar[tuple[str, ...]] = ()
+    follows_from_start: ClassVar[tuple[str, ...]] = ()
     prompt: ClassVar[bool] = False
 
     active: Annotated[bool, about(N_("active"), N_("Whether the doctor looks for this."))] = True

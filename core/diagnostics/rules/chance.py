@@ -64,6 +64,11 @@ class Chance(Rule, frozen=True, kw_only=True, tag="chance"):
         half = max(self.after // 2, course.known // 2)
         if fall_per_step(case, course, half) * half > FALLING:
             return None  # it is late, but on its way
+        proposals = self._own_causes(case, course)
+        # What the experiment itself says is so from the start; else it is known since the loss has not fallen.
+        since = int(case.view.steps[0]) if proposals else max(int(case.view.steps[0]), course.last_step - half)
+        adam = {"kind": "adam", "learning_rate": 0.003}
+        proposals.append(Proposal(_("Adam with a learning rate of 0.003"), (("training.optimizer", adam),)))
         accuracy = float(np.mean(case.view.some("accuracy", course.recent)))
         classes = max(1, len(case.plan.outline.classes))
         return Finding(
@@ -80,12 +85,13 @@ class Chance(Rule, frozen=True, kw_only=True, tag="chance"):
                 Evidence(_("loss by that of guessing"), course.level / case.chance, self.share),
                 Evidence(_("accuracy; that of guessing beside it"), accuracy, 1 / classes),
             ),
-            first_step=int(case.view.steps[0]),
+            first_step=since,
             last_step=int(case.steps[-1]),
-            proposals=case.fitting(self._proposals(case, course)),
+            proposals=case.fitting(proposals),
         )
 
-    def _proposals(self, case: Case, course: Course) -> list[Proposal]:
+    def _own_causes(self, case: Case, course: Course) -> list[Proposal]:
+        """What to try where the experiment says why nothing is learned; empty where it does not."""
         experiment = case.experiment
         training, layers = experiment.training, experiment.network
         found = []
@@ -117,8 +123,6 @@ class Chance(Rule, frozen=True, kw_only=True, tag="chance"):
         )
         if narrow:
             found.append(Proposal(_("32 units in the narrow layers"), narrow))
-        adam = {"kind": "adam", "learning_rate": 0.003}
-        found.append(Proposal(_("Adam with a learning rate of 0.003"), (("training.optimizer", adam),)))
         return found
 
 

@@ -25,7 +25,9 @@ class RateTooHigh(Rule, frozen=True, kw_only=True, tag="rate_too_high"):
     source: ClassVar[str] = (
         "Polyak 1987, section 5.3 (step size 2 L / ‖∇‖²); TheDeepChecker: twice the least loss is diverging"
     )
-    follows: ClassVar[tuple[str, ...]] = ("exploding", "inputs")
+    # An illness of the first weights is there before the first update, the harm of a long step only behind it.
+    prompt: ClassVar[bool] = True
+    follows_from_start: ClassVar[tuple[str, ...]] = ("exploding", "scale_drift", "saturated", "inputs")
 
     overshoot: Annotated[
         float,
@@ -69,7 +71,11 @@ class RateTooHigh(Rule, frozen=True, kw_only=True, tag="rate_too_high"):
 
     def examine(self, case: Case) -> Finding | None:
         course = case.course
-        if course is None or isinstance(case.experiment.training.schedule, RangeTest):
+        if (
+            course is None
+            or case.step <= case.view.steps[0]
+            or isinstance(case.experiment.training.schedule, RangeTest)
+        ):
             return None
         early = len(course.losses) < FEWEST
         if early and not (course.peak > JUMP * course.start or course.first > JUMP * self.overshoot):
@@ -88,7 +94,9 @@ class RateTooHigh(Rule, frozen=True, kw_only=True, tag="rate_too_high"):
                     level=course.level, start=course.start
                 )
             decisive = self._risen(course)
-            since = self._since(case, course) if course.early > self.overshoot else course.best_step
+            since = min(course.best_step, course.off_step)
+            if course.early > self.overshoot:
+                since = self._since(case, course)
         elif promise > self.overshoot and course.level > self.harmless * course.start:
             sentence = _(
                 "Steps overshoot: in a straight line each would lower the loss by {promise:.2g} times what there is"
@@ -99,7 +107,7 @@ class RateTooHigh(Rule, frozen=True, kw_only=True, tag="rate_too_high"):
                 peak=course.peak, level=course.level
             )
             decisive = Evidence(_("greatest loss by the first"), course.peak / course.start, self.spike)
-            since = self._since(case, course) if course.early > self.overshoot else course.peak_step
+            since = self._since(case, course) if course.early > self.overshoot else course.off_step
         elif overshot and course.unlearned:
             most = max(course.early, course.first)
             sentence = _(
@@ -139,7 +147,7 @@ class RateTooHigh(Rule, frozen=True, kw_only=True, tag="rate_too_high"):
         return self._after_first(case) if course.early > self.overshoot else int(case.view.steps[course.recent[0]])
 
     def _after_first(self, case: Case) -> int:
-        return min(int(case.view.steps[0]) + 1, case.step)
+        return int(case.view.steps[0]) + 1
 
     def _proposals(self, case: Case, course: Course) -> list[Proposal]:
         """A rate at which a step promises no more than the loss; a warm-up where the beginning was the trouble."""

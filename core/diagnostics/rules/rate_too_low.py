@@ -15,7 +15,7 @@ from ..proposal import Proposal
 from .base import Case, Evidence, Finding, Rule
 
 FEWEST = 50  # steps before anything is said
-ALIVE = 0.05  # ‖∂L/∂W‖ ‖W‖ / loss of a layer: by what part of itself weights twice as long would change the loss, in a straight line
+ALIVE = 0.05  # ‖∂L/∂W‖ ‖W‖ / loss of a layer: what weights twice as long would change, in a straight line
 GROWN = 10.0  # times their first size: weights that a wild step has thrown far off move little beside themselves
 TARGET = 3e-3  # update ratio that is aimed at; it falls when training gets on, and a thousandth is good then
 MOST_PROMISED = 0.3  # part of the loss that a step of the new rate may promise

@@ -75,7 +75,8 @@ class Underflow(Rule, frozen=True, kw_only=True, tag="underflow"):
         course = case.course
         if course is not None and course.level < LEARNED * course.start:
             return None  # of a small loss the gradients are small, and nothing is lost with them
-        past = self._over_time(case, name)[:, worst]
+        past = ~(self._over_time(case, name)[:, worst] < 0.7 * limit)
+        past[1:-1] |= past[:-2] & past[2:]  # the last minibatch of an epoch may be a short one, which loses fewer
         what = {
             "weight_gradient": _("numbers of a weight gradient rounded to zero, share"),
             "gradient": _("numbers of a gradient rounded to zero, share"),
@@ -93,7 +94,7 @@ class Underflow(Rule, frozen=True, kw_only=True, tag="underflow"):
             ).format(precision=precision_of(case), smallest=smallest_of(case), scale=scale),
             evidence=(Evidence(what[name], float(shares[worst]), limit, f"{name}.underflow"),),
             layers=tuple(case.view.layers[i] for i in np.flatnonzero(shares > limit)),
-            first_step=sustained(case.steps, past > limit),
+            first_step=sustained(case.steps, past),
             last_step=int(case.steps[-1]),
             proposals=case.fitting(self._proposals(case)),
         )
