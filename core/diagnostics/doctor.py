@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from .rules.base import Case, Finding, Rule
+from ..data.summary import summary_of
+from ..theory.mean_field import predictions_for
+from .rules.base import Case, Finding, Rule, all_rules
+
+if TYPE_CHECKING:
+    from ..run import Run
 
 SEVERITIES = ("alarm", "warning")
 # A rule that needs several steps to tell notices a cause later than its effect: by steps, or part of all steps. For a
@@ -46,6 +53,47 @@ def diagnose(case: Case, rules: Sequence[Rule]) -> Diagnosis:
         for finding in found
     ]
     return Diagnosis(tuple(_in_order(linked)), case.step)
+
+
+def diagnosis_of(run: Run, rules: Sequence[Rule] | None = None) -> Diagnosis:
+    """What the doctor says of a run at the last step that it recorded."""
+    view = run.record.view(whole=True)
+    plan, chance = run.program.plan, run.experiment.loss.chance(run.data.outline)
+    predictions = predictions_for(plan, run.data)
+    step = int(view.kept_steps[-1]) + view.stride - 1 if len(view.kept_steps) else run.first_step
+    case = Case(view, plan, run.experiment, step, summary_of(run.data), predictions, chance)
+    return diagnose(case, all_rules() if rules is None else rules)
+
+
+def plain(diagnosis: Diagnosis) -> list[dict[str, Any]]:
+    """The findings as plain JSON values, first causes first; null stands for a number that is not finite."""
+
+    def number(value: float) -> float | None:
+        return float(value) if math.isfinite(value) else None
+
+    return [
+        {
+            "rule": finding.rule,
+            "severity": finding.severity,
+            "headline": finding.headline,
+            "explanation": finding.explanation,
+            "evidence": [
+                {
+                    "text": one.text,
+                    "quantity": one.quantity,
+                    "value": number(one.value),
+                    "threshold": number(one.threshold),
+                }
+                for one in finding.evidence
+            ],
+            "layers": list(finding.layers),
+            "first_step": finding.first_step,
+            "last_step": finding.last_step,
+            "follows_from": list(finding.follows_from),
+            "proposals": [proposal.to_plain() for proposal in finding.proposals],
+        }
+        for finding in diagnosis.findings
+    ]
 
 
 def _in_order(findings: list[Finding]) -> list[Finding]:
