@@ -7,7 +7,7 @@ that a form, a chart and a file know them; what it finds is a value with the evi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -243,7 +243,21 @@ class Case:
 
     def fitting(self, proposals: Iterable[Proposal]) -> tuple[Proposal, ...]:
         """The proposals that can be applied here and change something."""
-        return tuple(proposal for proposal in proposals if proposal.fits(self.experiment))
+        return tuple(p for p in proposals if _fits(_Same(self.experiment), _Changes(repr(p.changes), p)))
+
+
+@dataclass(frozen=True)
+class _Changes:
+    """Makes a key of a proposal by what it changes: its changes hold dictionaries."""
+
+    key: str
+    proposal: Proposal = field(compare=False)
+
+
+@lru_cache(maxsize=1024)
+def _fits(experiment: _Same, changes: _Changes) -> bool:
+    """Trying on a proposal costs more than examining, and at the next frame the same ones are made."""
+    return changes.proposal.fits(experiment.value)
 
 
 class _Same:

@@ -101,7 +101,8 @@ class NonFinite(Rule, frozen=True, kw_only=True, tag="nonfinite"):
         # The other numbers are looked at in fewer rows: where the loss stays finite, they are bad up to the end.
         with np.errstate(invalid="ignore"):
             strange = (case.over_time("activation.nonfinite_fraction") > 0).any(axis=1)
-            strange |= np.isinf(case.over_time("gradient.norm")).any(axis=1)
+            skipped = case.over_time("skipped") > 0
+            strange |= np.isinf(case.over_time("gradient.norm")).any(axis=1) & ~skipped
         strange |= ~np.isfinite(case.over_time("weight.norm")[:, case.weighted]).all(axis=1)
         for row in case.rows[strange]:
             if self._bad(case, int(row)) is not None:
