@@ -245,6 +245,7 @@ class _Demanded:
     study: Study
     work: Progress
     step: int
+    position: int
 
 
 def run_key(experiment: Experiment) -> bytes:
@@ -817,7 +818,7 @@ class Worker(QThread):
         for lane in self._lanes:
             if lane is not None and lane.run.row == 0:
                 for study in studies:
-                    self._demanded.append(_Demanded(lane, study, study.work(lane.run), lane.run.step))
+                    self._demanded.append(_Demanded(lane, study, study.work(lane.run), lane.run.step, self._position))
         self._demands = len(self._demanded)
 
     def _study_on(self) -> None:
@@ -827,7 +828,8 @@ class Worker(QThread):
         while self._demanded and time.perf_counter() < until:
             now = self._demanded[0]
             there = any(lane is now.lane for lane in self._lanes)
-            if not there or now.lane.run.step != now.step or now.lane.run.row:
+            moved = now.position != self._position or now.lane.run.step != now.step or now.lane.run.row
+            if not there or moved:
                 self._demanded.popleft()
                 continue
             try:

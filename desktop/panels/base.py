@@ -61,6 +61,7 @@ class Panel(QFrame):
     at_first     part of the layout that the program begins with; the others are in the menu of panels
 
     maximize_wanted, hide_wanted   asked of the grid
+    other_wanted                   asked of the grid: another figure, by name, in this one's place
     export_wanted                  asked of whoever shows the export dialog; by default the panel shows it itself
     """
 
@@ -70,6 +71,7 @@ class Panel(QFrame):
 
     maximize_wanted = Signal()
     hide_wanted = Signal()
+    other_wanted = Signal(str)
     options_changed = Signal()
 
     def __init__(self, session: Session, parent: QWidget | None = None):
@@ -83,6 +85,7 @@ class Panel(QFrame):
         self._failed = ""
         self.setProperty("surface", "card")
         self.setObjectName(f"panel-{self.name}")
+        self.setProperty("panel", self.name)
         self._quiet = QTimer(self, singleShot=True, interval=SAID_MILLISECONDS)
         self._quiet.timeout.connect(self._show_subtitle)
         self._make()
@@ -99,6 +102,11 @@ class Panel(QFrame):
         self._title.setWordWrap(False)
         self._subtitle = ElidedLabel("", "muted")
         self._subtitle.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self._others = _bare_button("▾")
+        self._others.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.others_menu = QMenu(self)
+        self.others_menu.aboutToShow.connect(self.fill_others)
+        self._others.setMenu(self.others_menu)
         self._explain = _bare_button("?")
         self._explain.clicked.connect(self.explain)
         self._more = _bare_button("⋯")
@@ -113,7 +121,8 @@ class Panel(QFrame):
         row.setContentsMargins(14, 7, 8, 0)
         row.setSpacing(4)
         row.addWidget(self._title)
-        row.addSpacing(8)
+        row.addWidget(self._others)
+        row.addSpacing(4)
         row.addWidget(self._subtitle, 1)
         self._ask = QToolButton()
         self._ask.setProperty("kind", "quiet")
@@ -132,8 +141,13 @@ class Panel(QFrame):
         column.addWidget(header)
         column.addWidget(self.view, 1)
         self.setFocusProxy(self.view)
+        self._others.setVisible(False)
         self._popup: ExplanationPopup | None = None
         self.numbers: NumbersDialog | None = None
+
+    def offer_others(self) -> None:
+        """Somebody listens to `other_wanted`: the button appears."""
+        self._others.setVisible(True)
 
     # --- the figure
 
@@ -279,6 +293,15 @@ class Panel(QFrame):
         self._entry(_("Export this panel…"), self.export, _("Save the figure for slides or paper"))
         self._entry(_("Show numbers…"), self.show_numbers, _("Show the numbers behind the figure as a table"))
 
+    def fill_others(self) -> None:
+        """Every figure that can take this one's place; those that are on the screen somewhere else change places."""
+        self.others_menu.clear()
+        for kind in panels():
+            action = self.others_menu.addAction(_(FIGURES[kind.name].title))
+            action.setCheckable(True)
+            action.setChecked(kind.name == self.name)
+            action.triggered.connect(lambda _checked=False, name=kind.name: self.other_wanted.emit(name))
+
     def _entry(self, text: str, does: Any, tip: str = "") -> QAction:
         action = self.menu.addAction(text)
         action.setToolTip(tip)
@@ -397,6 +420,7 @@ class Panel(QFrame):
         self.setAccessibleName(self.title)
         for button, name in (
             (self._ask, _("Compute this for the moment that is shown; it takes a while")),
+            (self._others, _("Show another figure here")),
             (self._explain, _("What is this?")),
             (self._more, _("Options, copy, export")),
         ):
