@@ -75,7 +75,7 @@ def tally(values, factor, edges, top, bounds, linear, logarithmic, special):  # 
     first, last = 0.5 * edges[0], 0.5 * edges[bins]
     per_bin = bins / (last - first) if last > first else 0.0
     low, high, near_low, near_high = bounds[0], bounds[1], bounds[2], bounds[3]
-    saturated, near = 0, 0
+    saturated, near = np.int64(0), np.int64(0)
     for i in range(values.size):
         x = np.float64(values[i]) * factor
         saturated += np.int64((x <= low) | (x >= high)) & np.int64(abs(x) < np.inf)

@@ -308,7 +308,8 @@ def fit(
     if axis.ticks is not None:
         named = [(at, text) for at, text in axis.ticks if low <= at <= high]
         places = transform([at for at, _ in named], axis.scale, axis.linear_below)
-        found = _with_texts([at for at, _ in named], places, [text for _, text in named])
+        # names, unlike numbers, may well be the same twice
+        found = tuple(Tick(at, float(place), text) for (at, text), place in zip(named, places, strict=True))
     else:
         found = ticks(low, high, axis.scale, axis.linear_below, count, axis.whole)
     return Frame(axis.scale, (low, high), found, axis.linear_below, axis.whole)
