@@ -340,12 +340,20 @@ def _is_bounded(ridge: Ridge) -> bool:
     return layer is not None and math.isfinite(layer.linear_part()[0])
 
 
-def _verdicts_text(verdicts: Sequence[Verdict]) -> str:
-    """ "42 % saturated"; of several lanes "42 % | 3 % saturated"."""
-    if len({v.words for v in verdicts}) == 1:
-        first = [percent_text(_rounded(v.share)) for v in verdicts[:-1]]
-        return " | ".join([*first, _(verdicts[-1].words).format(share=percent_text(_rounded(verdicts[-1].share)))])
-    return " | ".join(_(v.words).format(share=percent_text(_rounded(v.share))) for v in verdicts)
+def verdict_text(said: Verdict) -> str:
+    """ "42 % saturated"."""
+    return _(said.words).format(share=percent_text(_rounded(said.share)))
+
+
+def _beside(by_row: dict[int, list[Verdict]]) -> tuple[str, tuple[tuple[float, str], ...]]:
+    """What stands at the right of the ridges, and over it: a share and its words; of several lanes only the shares."""
+    if max(map(len, by_row.values())) == 1:
+        return _("share of the numbers"), tuple((row + 1.0, verdict_text(said)) for row, (said,) in by_row.items())
+    # the words are the same in most rows, and there is no room to repeat them for every lane
+    words = dict.fromkeys(_(said.words).format(share="").strip() for row in by_row.values() for said in row)
+    shares = {row: [number_text(100.0 * _rounded(v.share), 3) for v in said] for row, said in by_row.items()}
+    texts = tuple((row + 1.0, " | ".join(found) + "\u00a0%") for row, found in shares.items())
+    return _(", ").join(words), texts
 
 
 # --- the figure
@@ -428,16 +436,16 @@ def _ridges(
     names = _names(found, options)
     count = max(ridge.row for seen in found for ridge in seen.ridges) + 1
     limits = (0.5, count + 0.5)
-    by_row: dict[int, list[Verdict]] = {}
+    by_row: dict[int, list[Verdict]] = {row: [] for row in range(count)}
     for seen in found:
         for ridge in seen.ridges:
-            by_row.setdefault(ridge.row, []).append(verdict(scene, ridge, options.quantity))
-    said = tuple((row + 1.0, _verdicts_text(verdicts)) for row, verdicts in sorted(by_row.items()))
+            by_row[ridge.row].append(verdict(scene, ridge, options.quantity))
+    label, said = _beside({row: verdicts for row, verdicts in by_row.items() if verdicts})
     plot = Plot(
         x=values.axis(_label(options)),
         y=Axis(_("layer (data → loss)") if options.show == "layers" else _("step"), limits=limits, ticks=names),
         marks=(*fills, *outlines, *notes),
-        right=Axis(_("share of the numbers"), limits=limits, ticks=said),
+        right=Axis(label, limits=limits, ticks=said),
     )
     return (plot,), ()
 
@@ -503,7 +511,7 @@ def _one(
             stroke = np.array([floor, 100.0 * ridge.histogram.zero])
             lines.append(Line(np.zeros(2), stroke, _zero_color(look.color, found), _("exactly 0"), width=4.0))
         peak = int(np.argmax(heights))
-        text = lane_prefix(seen.lane, scene) + _verdicts_text([said])
+        text = lane_prefix(seen.lane, scene) + verdict_text(said)
         color = "alarm" if said.sick else look.color
         notes.append(Note(float(edges[peak]), float(heights[peak]), text, color, free=True))
     top = max(float(np.max(line.y)) for line in lines if isinstance(line, Line))
@@ -540,8 +548,10 @@ def _maps(
     grids = [on_grid([ridge.histogram for ridge in seen.ridges], values) for seen in found]
     scale: Scale = "log" if options.counts == "log" else "linear"
     limits = _color_limits([part for _edges, part in grids], scale)
-    # Bins without numbers have the color of the least share: gaps are for what is not known.
+    # Bins without numbers have the color of the least share; where no number is finite there is a gap.
     shares = [np.maximum(part, limits[0]) for _edges, part in grids]
+    for seen, part in zip(found, shares, strict=True):
+        part[[ridge.histogram.finite == 0 for ridge in seen.ridges]] = np.nan
     plots: list[Plot] = []
     for seen, (edges, _part), cells in zip(found, grids, shares, strict=True):
         steps = np.array([ridge.step for ridge in seen.ridges], dtype=np.float64)
@@ -709,11 +719,9 @@ def _yours(lane: Lane, scene: Scene, options: HistogramsOptions) -> str:
     texts = [ridge.name for ridge in ridges]
     for words in dict.fromkeys(v.words for v in verdicts if v.sick):
         sick = np.array([v.sick and v.words == words for v in verdicts])
-        most = max(v.share for v in verdicts if v.sick and v.words == words)
+        most = max((v for v in verdicts if v.sick and v.words == words), key=lambda v: v.share)
         said.append(
-            _("In layer {layers} up to {share}.").format(
-                layers=ranges_text(texts, sick), share=_(words).format(share=percent_text(_rounded(most)))
-            )
+            _("In layer {layers} up to {share}.").format(layers=ranges_text(texts, sick), share=verdict_text(most))
         )
     straight = [ridge for ridge in ridges if options.quantity == "activation" and _is_bounded(ridge)]
     if straight:
@@ -759,7 +767,7 @@ def _yours_of_one(
             least=number_text(histogram.least),
             most=number_text(histogram.most),
             rms=number_text(histogram.rms),
-            share=_verdicts_text([verdict(scene, ridge, options.quantity)]),
+            share=verdict_text(verdict(scene, ridge, options.quantity)),
         )
     ]
     if options.quantity == "activation" and _is_bounded(ridge):

@@ -223,8 +223,13 @@ def test_lanes_are_laid_over_each_other():
     made = figure(shown_of(*runs))
     assert not marks(made, Band)
     assert [line.color for line in marks(made, Line) if line.width == 2.0] == ["lane-0", "lane-1"]
-    texts = [text for _at, text in made.plots[0].right.ticks]
-    assert all(" | " in text and "saturated" in text and "zero" in text for text in texts)
+    right = made.plots[0].right
+    assert right.label == "saturated, zero"
+    details = [latest(lane, 30).histograms["activation"] for lane in shown_of(*runs).lanes]
+    for (_at, text), layer in zip(right.ticks, (1, 3), strict=True):
+        saturated, zero = details[0].of(layer).saturated, details[1].of(layer).zero
+        assert text.startswith(f"{100 * saturated:.3g}"[:2])
+        assert text.endswith(f" | {100 * zero:.0f}\u00a0%")
 
 
 def test_a_hundred_layers_are_a_choice_of_them():
@@ -287,6 +292,13 @@ def test_a_map_has_a_column_for_every_recorded_step_and_marks_the_present_one():
     assert [rule.at for rule in marks(made, Rule)] == [20.5]
     assert len(made.plots) == 2  # and the share of saturated numbers below
     assert len(figure(shown, show="map", quantity="weight").plots) == 1
+
+
+def test_a_step_without_a_finite_number_is_a_gap_in_the_map():
+    shown = scene("explosion")
+    (cells,) = marks(figure(shown, show="map", quantity="gradient"), Heatmap)
+    assert np.isnan(cells.values[:, -1]).all()
+    assert np.isfinite(cells.values[:, :-1]).all()
 
 
 def test_lanes_have_a_map_each_and_share_its_axes():
