@@ -465,7 +465,9 @@ def _figure_options(names: Sequence[str], settings: Sequence[str]) -> dict[str, 
                 "--option",
             )
         for name in owners:
-            values[name][option] = _value(text)
+            field = next(field for field in describe(FIGURES[name].options) if field.name == option)
+            # a text is taken as it stands: a layer may be called 3
+            values[name][option] = text if field.sort in ("text", "choice") else _value(text)
     made: dict[str, Any] = {}
     for name in names:
         kind = FIGURES[name].options
