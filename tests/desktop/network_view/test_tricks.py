@@ -84,7 +84,7 @@ def test_every_trick_is_on_with_one_or_two_clicks_off_with_one_and_undone(
     if kind is not None:
         assert isinstance(value_of(on, field, kind), kind)
     assert switch.switch.isChecked()
-    assert "starts over" in switch.switch.toolTip()
+    assert "starts the lane over" in switch.switch.toolTip()
     switch.switch.click()
     assert s.experiment == before
     assert not switch.switch.isChecked()
