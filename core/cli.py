@@ -239,12 +239,12 @@ def _train(run: Run, steps: int, label: str) -> tuple[float, str]:
             run.advance(min(CHUNK, steps - run.step))
             seconds += time.perf_counter() - begin
             progress.show(run.step, steps)
-            if not run.finite or run.finished:
+            if run.finished:
                 break
     run.validate()
-    if not run.finite:
-        return seconds, _("the loss is not finite from step {step} on").format(step=run.nonfinite_step)
-    if run.finished:
+    if run.failed:
+        return seconds, _("a number is not finite at step {step}").format(step=run.failed_step)
+    if run.stopped:
         return seconds, _("early stopping at step {step}, the validation loss no longer improved").format(
             step=run.stopped_step
         )
@@ -303,7 +303,7 @@ def _run(options: argparse.Namespace) -> int:
     folder = folder_for(options.out)
     trace = results.begin_trace(run) if options.trace else None
     seconds, stopped = _train(run, steps, N_("training"))
-    finite = run.finite
+    failed = run.failed
     run.measure_last()
     run.take_best()
     results.save(run, folder, seconds, stopped, trace)
@@ -322,7 +322,7 @@ def _run(options: argparse.Namespace) -> int:
             stopped=stopped,
         )
     )
-    if summary["weights_step"] != run.record.end:
+    if summary["weights_step"] != run.first_step + summary["steps"]:
         print(_("the weights are those of step {step}, the best").format(step=summary["weights_step"]))
     if "averaging" in summary:
         print(
@@ -334,13 +334,23 @@ def _run(options: argparse.Namespace) -> int:
             )
         )
     print(_("saved in {folder}").format(folder=options.out))
-    if not finite:
-        _warn(options.file, stopped)
+    if failed:
+        _warn(options.file, run)
     return 0
 
 
-def _warn(file: str, stopped: str) -> None:
-    sys.stderr.write(f"layerscope: {file}: {stopped}; " + _("try a smaller learning rate or other weights") + "\n")
+def _warn(file: str, run: Run) -> None:
+    """Say what ended the training: the operation, the cause, what to try."""
+    from .diagnostics.autopsy import examine
+
+    found = examine(run)
+    if found is None:  # the numbers that were put there by hand are gone
+        sys.stderr.write(
+            f"layerscope: {file}: " + _("a number is not finite at step {step}").format(step=run.failed_step) + "\n"
+        )
+        return
+    first, *rest = found.report()
+    sys.stderr.write(f"layerscope: {file}: {first}\n" + "".join(f"  {line}\n" for line in rest))
 
 
 def _short(value: float | None) -> str:
@@ -406,9 +416,9 @@ def _figure(options: argparse.Namespace) -> int:
     else:
         run = _started(options.source, options)
         steps = run.last_step if options.step is None else options.step
-        _seconds, stopped = _train(run, steps, N_("training"))
-        if not run.finite:
-            _warn(options.source, stopped)
+        _train(run, steps, N_("training"))
+        if run.failed:
+            _warn(options.source, run)
         scene = scene_of([("A", "", run)], studies=studies)
     folder = folder_for(options.out)
     for path in _draw(scene, chosen, formats, folder, options):
