@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from .checkpoints import BUDGET, Checkpoints
 from .data.base import Data
 from .diagnostics.details import DETAIL_QUANTITIES, equal_share, unit_shares
+from .diagnostics.histograms import Histograms, Part, histograms
 from .engine import layout, random
 from .engine.executor import Machine
 from .engine.precision import FORMATS, rounded
@@ -63,6 +64,7 @@ class Run:
         self.experiment = experiment
         training = experiment.training
         self.folder = folder
+        self._records = record
         self.data = data if data is not None else experiment.data.load(experiment.seed, folder)
         self.program = compile_program(experiment, self.data, record)
         self.machine = Machine(self.program, self.data.x_train, self._encoded(self.data.t_train), experiment, progress)
@@ -86,13 +88,16 @@ class Run:
         self._ahead: tuple[Array, Detail] | None = None
         self._guard = Guard(self.program, record)
         self._begun: NDArray[Any] | None = None  # what was remembered when a step was begun operation by operation
-        # the step in which a number came out as NaN or infinite: the run ends there
-        self.failed_step: int | None = None
+        self.failed_step: int | None = (
+            None  # the step in which a number came out as NaN or infinite: the run ends there
+        )
         self.failed_network = 0  # of an ensemble, the one that failed; this run itself is 0
         self.past: Run | None = None  # the run that this one was forked from, as it was then, for this one alone
         # Evaluations of that run which still count: for the schedule, and for early stopping.
         self._before: tuple[tuple[int, float], ...] = ()
         self._before_stopping: tuple[tuple[int, float], ...] = ()
+        self._met: NDArray[Any] | None = None  # the weights that the step computed last began with, if they are kept
+        self._met_step = -1
         self._begin_watching()
         self.draw_parameters()
         self.checkpoints.add(first_step, self.machine.kept)
@@ -193,14 +198,14 @@ class Run:
                     self._end_with(number, other.failed_step)
 
     def _next_stop(self) -> int:
-        """The next step before which something else is due: a checkpoint, an evaluation, percentiles, a changed
+        """The next step before which something else is due: a checkpoint, an evaluation, details, a changed
         setting.
         """
         changes = [step for step, _, _ in self.record.events if step > self.step]
         if self.step < self.record.end:
-            # In a replay nothing is recorded, and checkpoints are there.
-            failed = [self.failed_step] if self.failed_step is not None and self.failed_step > self.step else []
-            return min([self.record.end, *failed, *changes])
+            failing = [self.failed_step] if self.failed_step is not None and self.failed_step > self.step else []
+            # in a replay nothing is recorded, and checkpoints are there
+            return min([self.record.end, *failing, *changes])
         return min([self.checkpoints.next_after(self.step), next_detail(self.step), self._next_validation(), *changes])
 
     def _look_around(self) -> None:
@@ -321,10 +326,12 @@ class Run:
 
     def _take(self, steps: int) -> Array:
         self.prepare()
-        lines = self.begin_lines(steps)
+        lines, last = self.begin_lines(steps), steps - 1
         self._guard.remember(self.step, self.machine.kept)
         self.machine.hyper[self.program.watched] = 0.0
-        self.machine.execute(lines, self.step, 0, len(self.program.table))
+        self.machine.execute(lines[:last], self.step, 0, len(self.program.table))
+        self._keep_weights(self.step + last)
+        self.machine.execute(lines[last:], self.step + last, 0, len(self.program.table))
         wrong = self._guard.first_wrong(lines)
         if wrong is None and self._all_finite():
             self._keep(lines)
@@ -397,6 +404,16 @@ class Run:
                 other.seek(step)
         self.failed_step, self.failed_network = step, number
 
+    def _keep_weights(self, step: int) -> None:
+        """Put aside the weights that a step begins with: it replaces them, and details are measured behind it."""
+        if self._records:
+            parameters = self.machine.arena[: self.program.parameter_count]
+            if self._met is None:
+                self._met = parameters.copy()
+            else:
+                self._met[:] = parameters
+            self._met_step = step
+
     def _keep(self, lines: Array) -> None:
         """Steps are done: record those that are new."""
         first = self.step
@@ -407,7 +424,7 @@ class Run:
         if new > 0:
             self.record.append(lines[len(lines) - new :])
             if is_detail(self.step - 1) and first <= self.step - 1:
-                self.record.details.append(self.percentiles(self.step - 1))
+                self.record.add_detail(self.details(self.step - 1))
 
     def micro(self, rows: int) -> None:
         """Compute the next rows of the coming step; after the last one the step is done.
@@ -419,6 +436,7 @@ class Run:
             return
         if self.row == 0:
             self._ahead = self.look()
+            self._keep_weights(self.step)
             self._begun = self.machine.kept.copy()
             self.prepare()
             self._line[:] = self.begin_lines(1)
@@ -474,7 +492,7 @@ class Run:
         self.advance(step - self.step)
 
     def look(self) -> tuple[Array, Detail]:
-        """What the coming step will measure, (columns,), and its percentiles; the position stays.
+        """What the coming step will measure, (columns,), and its details; the position stays.
 
         Forward and backward are computed, the parameters are not updated. Within a step: what the whole of it measures,
         not only the operations done so far, as computed when it was begun.
@@ -487,10 +505,10 @@ class Run:
         self.machine.execute(line, self.step, 0, len(self.program.table))
         self.machine.kept[:] = kept
         self.machine.hyper[self.program.watched] = 0.0
-        return line[0], self.percentiles(self.step)
+        return line[0], self.details(self.step, line[0])
 
     def view(self, looking: bool = False) -> RecordView:
-        """The record as it stands; with `looking`, the present position's exact line and percentiles are in it."""
+        """The record as it stands; with `looking`, the present position's exact line and details are in it."""
         if not looking:
             return self.record.view()
         line, detail = self.look()
@@ -624,7 +642,7 @@ class Run:
         twin.machine.hyper = self.machine.hyper.copy()
         twin.machine.context = self.machine.context.copy()
         twin._evaluator = twin._scout = None
-        twin._guard = copy.copy(self._guard)
+        twin._guard, twin._begun, twin._met = copy.copy(self._guard), None, None
         twin._guard.forget()
         twin._line = self._line.copy()
         twin.record = self.record.shared()
@@ -668,29 +686,39 @@ class Run:
 
     # --- measuring what is not measured at every step
 
-    def percentiles(self, step: int) -> Detail:
-        """Percentiles of the activations that stand in the arena, which are those of `step`."""
-        found = np.empty((len(PERCENTILES), len(self.program.layers)))
-        rows = self.machine.rows
-        for index, layer in enumerate(self.program.layers):
-            values = np.sort(self.machine.arena[layer.wire.at : layer.wire.at + rows * layer.wire.width])
-            found[:, index] = _percentiles(values)
-        return Detail(step, found, self._measured())
+    def details(self, step: int, line: Array | None = None) -> Detail:
+        """What is not measured at every step, of the values that stand in the arena, which are those of `step`: the
+        present position, or the step computed last.
 
-    def _measured(self) -> dict[str, Array]:
-        """What needs every unit on its own, of the values and weights that stand in the arena."""
+        line   (columns,) of that step; None: it is the one computed last
+        """
+        line = self._line[0] if line is None else line
         rows = self.machine.rows
+        weights = self._met if self._met is not None and step == self._met_step else self.machine.arena
         cards = {card.path: card.layer for card in self.program.plan.cards}
-        found = {name: np.full(len(self.program.layers), np.nan) for name in DETAIL_QUANTITIES}
+        percentiles = np.empty((len(PERCENTILES), len(self.program.layers)))
+        measured = {name: np.full(len(self.program.layers), np.nan) for name in DETAIL_QUANTITIES}
+        columns = self.program.run_columns
+        unscaled = 1.0 / float(line[columns.index("loss_scale")]) if "loss_scale" in columns else 1.0
+        parts: dict[str, list[Part]] = {"activation": [], "gradient": [], "weight": []}
         for index, layer in enumerate(self.program.layers):
             values = self.machine.arena[layer.wire.at : layer.wire.at + rows * layer.wire.width]
-            low, high = cards[layer.path].saturation()
-            dead, stuck = unit_shares(values.reshape(rows, *layer.wire.shape), low, high)
-            found["activation.dead_fraction"][index] = dead
-            found["activation.stuck_fraction"][index] = stuck
+            percentiles[:, index] = _percentiles(np.sort(values))
+            bounds, straight = cards[layer.path].saturation(), cards[layer.path].linear_part()
+            dead, stuck = unit_shares(values.reshape(rows, *layer.wire.shape), *bounds)
+            measured["activation.dead_fraction"][index] = dead
+            measured["activation.stuck_fraction"][index] = stuck
+            near = straight if math.isfinite(straight[0]) else None
+            parts["activation"].append(Part(index, values, saturation=bounds, near=near))
+            gradient = self.machine.arena[layer.wire.gradient :][: len(values)]
+            parts["gradient"].append(Part(index, gradient, factor=unscaled))
             if layer.weight is not None:
-                found["weight.equal_fraction"][index] = equal_share(self.parameter(layer.weight))
-        return found
+                count, shape = layer.weight.parameter.count, layer.weight.parameter.shape
+                weight = weights[layer.weight.master : layer.weight.master + count]
+                measured["weight.equal_fraction"][index] = equal_share(weight.reshape(shape))
+                parts["weight"].append(Part(index, weight))
+        counted: dict[str, Histograms] = {name: histograms(found) for name, found in parts.items()}
+        return Detail(step, percentiles, measured, counted)
 
     @property
     def last_loss(self) -> float:
@@ -698,11 +726,11 @@ class Run:
         return float(self._line[0, layout.LOSS])
 
     def measure_last(self) -> None:
-        """Record the percentiles of the step computed last, where its values still stand in the arena."""
+        """Record the details of the step computed last, where its values still stand in the arena."""
         last = self.step - 1
         standing = int(self.machine.context[layout.STEP]) == last
         if self.row == 0 and last >= self.first_step and standing and all(d.step != last for d in self.record.details):
-            self.record.details.append(self.percentiles(last))
+            self.record.add_detail(self.details(last))
 
     def validate(self) -> tuple[float, float]:
         """Loss and accuracy on the validation data with the present parameters, added to the record."""
@@ -813,12 +841,12 @@ def _next_sparse(count: int, per_doubling: int) -> int:
 
 
 def is_detail(step: int) -> bool:
-    """Whether percentiles of this step are recorded: the first 16, then 8 in every doubling."""
+    """Whether details of this step are recorded: the first 16, then 8 in every doubling."""
     return _sparse(step, 8)
 
 
 def next_detail(step: int) -> int:
-    """The end of the chunk from `step` on in which only the last step has its percentiles recorded."""
+    """The end of the chunk from `step` on in which only the last step has its details recorded."""
     return step + 1 if is_detail(step) else _next_sparse(step, 8) + 1
 
 

@@ -431,6 +431,8 @@ class Session(QObject):
         if before[0] != self.selected_lane:
             self.wire = None
             self._moved = self._send(work.Select(self.selected_lane))
+        if self.scene is not None:
+            self.scene = replace(self.scene, selected=self.selected_card)
         self.selection_changed.emit()
 
     # --- documents
@@ -666,7 +668,7 @@ class Session(QObject):
                 if lane is not None and index < len(self.lanes)
             )
             step = frame.shown if current else self.position
-            self.scene = Scene(lanes, step) if lanes else None
+            self.scene = Scene(lanes, step, selected=self.selected_card) if lanes else None
         self.scene_changed.emit()
 
     def _scene_lane(self, index: int, lane: work.LaneFrame) -> Lane:

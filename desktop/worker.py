@@ -38,7 +38,8 @@ log = logging.getLogger(__name__)
 CHUNK_SECONDS = 0.02  # one call of the compiled loops; the longest that a command has to wait
 LARGEST_CHUNK = 20_000  # steps
 CATCH_UP_SECONDS = 4.0  # a lane that starts over follows to the present step if that takes no longer
-DETAIL_SECONDS = 0.5  # between two measurements of percentiles while playing; each sorts every layer's outputs
+DETAIL_SECONDS = 0.5  # between two measurements of details while playing; each looks at every number of every layer
+DETAIL_SHARE = 0.1  # of the time that they may take from the training
 RATE_SECONDS = 0.5  # over which the speed is averaged
 STUDY_SECONDS = 0.4  # between two answers to the same question while playing
 STUDY_SHARE = 0.1  # of the time that studies may take from the training
@@ -352,7 +353,7 @@ class Worker(QThread):
         self._ended: dict[int, Ended] = {}
         self._failure: Failure | None = None
         self._value: Value | None = None
-        self._details: dict[int, tuple[float, Any]] = {}
+        self._details: dict[int, tuple[float, float, Any]] = {}  # when they were measured, how long that took, what
         self._wanted: tuple[Study, ...] = ()
         self._demanded: deque[_Demanded] = deque()
         self._demands = 0
@@ -987,11 +988,11 @@ class Worker(QThread):
         )
 
     def _detail(self, index: int, lane: _Lane) -> Any:
-        """Percentiles of the newest step, measured anew a few times a second."""
+        """Details of the newest step, measured anew a few times a second."""
         run = lane.run
         now = time.perf_counter()
-        taken, detail = self._details.get(index, (0.0, None))
-        if run.step > run.first_step and now - taken > DETAIL_SECONDS:
-            detail = lane.lineage.detail(run.percentiles(run.step - 1))
-            self._details[index] = (now, detail)
+        taken, cost, detail = self._details.get(index, (0.0, 0.0, None))
+        if run.step > run.first_step and now - taken > max(DETAIL_SECONDS, cost / DETAIL_SHARE):
+            detail = lane.lineage.detail(run.details(run.step - 1))
+            self._details[index] = (now, time.perf_counter() - now, detail)
         return detail
