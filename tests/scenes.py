@@ -108,7 +108,15 @@ class Lanes:
             kept.details.append(detail(len(paths), steps - 1))
         predictions = predict(layout, 1.0) if theory else ()
         return Lane(
-            name, label, kept.view(), layout, predictions, ("Test", 7, "0123456789ab"), math.log(10), made.training
+            name,
+            label,
+            kept.view(),
+            layout,
+            predictions,
+            ("Test", 7, "0123456789ab"),
+            math.log(10),
+            made.training,
+            made,
         )
 
     def thinned(self) -> Lane:

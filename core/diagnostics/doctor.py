@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .rules.base import Case, Finding, Rule
+from .rules.base import Case, Evidence, Finding, Rule
 
 SEVERITIES = ("alarm", "warning")
 # A rule that needs several steps to tell notices a cause later than its effect: by steps, or part of all steps. For a
@@ -42,6 +43,16 @@ def diagnose(case: Case, rules: Sequence[Rule]) -> Diagnosis:
         for finding in found
     ]
     return Diagnosis(tuple(_in_order(linked)), case.step)
+
+
+def nearest(case: Case, rules: Sequence[Rule], most: int = 3) -> list[tuple[Rule, Evidence]]:
+    """What comes nearest to a threshold, the nearest first: what a healthy network should be watched for."""
+    found = []
+    for rule in rules:
+        evidence = rule.measure(case) if rule.active else None
+        if evidence is not None and math.isfinite(evidence.excess):
+            found.append((rule, evidence))
+    return sorted(found, key=lambda pair: -pair[1].excess)[:most]
 
 
 def _in_order(findings: list[Finding]) -> list[Finding]:
