@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 COMMANDS = ("run", "figure", "check", "schema", "lesson", "code", "benchmark")
 WRONG_INPUT = 2
 WIDE = 140  # characters of a table that is not shown on a terminal
+MOST_FINDINGS = 2  # causes that are printed behind a training
 CHUNK = 64  # steps between two movements of the progress bar
 
 
@@ -239,12 +240,12 @@ def _train(run: Run, steps: int, label: str) -> tuple[float, str]:
             run.advance(min(CHUNK, steps - run.step))
             seconds += time.perf_counter() - begin
             progress.show(run.step, steps)
-            if not run.finite or run.finished:
+            if run.finished:
                 break
     run.validate()
-    if not run.finite:
-        return seconds, _("the loss is not finite from step {step} on").format(step=run.nonfinite_step)
-    if run.finished:
+    if run.failed:
+        return seconds, _("a number is not finite at step {step}").format(step=run.failed_step)
+    if run.stopped:
         return seconds, _("early stopping at step {step}, the validation loss no longer improved").format(
             step=run.stopped_step
         )
@@ -303,7 +304,7 @@ def _run(options: argparse.Namespace) -> int:
     folder = folder_for(options.out)
     trace = results.begin_trace(run) if options.trace else None
     seconds, stopped = _train(run, steps, N_("training"))
-    finite = run.finite
+    failed = run.failed
     run.measure_last()
     run.take_best()
     results.save(run, folder, seconds, stopped, trace)
@@ -322,7 +323,7 @@ def _run(options: argparse.Namespace) -> int:
             stopped=stopped,
         )
     )
-    if summary["weights_step"] != run.record.end:
+    if summary["weights_step"] != run.first_step + summary["steps"]:
         print(_("the weights are those of step {step}, the best").format(step=summary["weights_step"]))
     if "averaging" in summary:
         print(
@@ -333,14 +334,38 @@ def _run(options: argparse.Namespace) -> int:
                 plain_accuracy=_short(summary["plain_validation_accuracy"]),
             )
         )
+    _report(summary["findings"])
     print(_("saved in {folder}").format(folder=options.out))
-    if not finite:
-        _warn(options.file, stopped)
+    if failed:
+        _warn(options.file, run)
     return 0
 
 
-def _warn(file: str, stopped: str) -> None:
-    sys.stderr.write(f"layerscope: {file}: {stopped}; " + _("try a smaller learning rate or other weights") + "\n")
+def _report(findings: Sequence[Mapping[str, Any]]) -> None:
+    """The doctor's first causes, each with what to try; what follows from them is only counted."""
+    causes = [finding for finding in findings if not finding["follows_from"]][:MOST_FINDINGS]
+    for finding in causes:
+        print(_("doctor: {headline}").format(headline=finding["headline"]))
+        for proposal in finding["proposals"][:1]:
+            print("  " + _("try: {proposal}").format(proposal=proposal["text"]))
+    more = len(findings) - len(causes)
+    if more:
+        sentence = ngettext("{count} more finding in run.json", "{count} more findings in run.json", more)
+        print("  " + sentence.format(count=more))
+
+
+def _warn(file: str, run: Run) -> None:
+    """Say what ended the training: the operation, the cause, what to try."""
+    from .diagnostics.autopsy import examine
+
+    found = examine(run)
+    if found is None:  # the numbers that were put there by hand are gone
+        sys.stderr.write(
+            f"layerscope: {file}: " + _("a number is not finite at step {step}").format(step=run.failed_step) + "\n"
+        )
+        return
+    first, *rest = found.report()
+    sys.stderr.write(f"layerscope: {file}: {first}\n" + "".join(f"  {line}\n" for line in rest))
 
 
 def _short(value: float | None) -> str:
@@ -406,9 +431,9 @@ def _figure(options: argparse.Namespace) -> int:
     else:
         run = _started(options.source, options)
         steps = run.last_step if options.step is None else options.step
-        _seconds, stopped = _train(run, steps, N_("training"))
-        if not run.finite:
-            _warn(options.source, stopped)
+        _train(run, steps, N_("training"))
+        if run.failed:
+            _warn(options.source, run)
         scene = scene_of([("A", "", run)], studies=studies)
     folder = folder_for(options.out)
     for path in _draw(scene, chosen, formats, folder, options):
@@ -440,7 +465,9 @@ def _figure_options(names: Sequence[str], settings: Sequence[str]) -> dict[str, 
                 "--option",
             )
         for name in owners:
-            values[name][option] = _value(text)
+            field = next(field for field in describe(FIGURES[name].options) if field.name == option)
+            # a text is taken as it stands: a layer may be called 3
+            values[name][option] = text if field.sort in ("text", "choice") else _value(text)
     made: dict[str, Any] = {}
     for name in names:
         kind = FIGURES[name].options

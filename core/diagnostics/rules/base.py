@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -23,6 +23,7 @@ from ...record import Detail, RecordView
 from ...registry import Registry
 from ...text import N_, _, translations
 from ...theory.mean_field import LayerPrediction
+from ..course import Course, course_of
 from ..proposal import Proposal
 
 Array = NDArray[np.float64]
@@ -175,14 +176,15 @@ class Case:
 
     def over_time(self, quantity: str) -> Array:
         """(T,) or (T, layers): a quantity of the run or of the layers at `steps`; NaN where it was not recorded."""
-        view, rows = self.view, self.rows
-        if quantity not in view.run_columns + view.layer_columns:
-            return np.full(len(rows), np.nan)
-        # Rows are picked before anything is copied: a long record is large, and this is asked for at every frame.
-        column = view.column(quantity)
-        if not (view.coming and view.line is not None and len(rows) and rows[-1] == len(view.kept_steps)):
-            return np.asarray(view.block[rows, column])
-        return np.concatenate([view.block[rows[:-1], column], view.line[None, column]])
+        known = self.view.run_columns + self.view.layer_columns
+        if quantity not in known:
+            return np.full(len(self.rows), np.nan)
+        return self.view.some(quantity, self.rows)
+
+    @cached_property
+    def course(self) -> Course | None:
+        """How the loss went; None while nothing is known of it."""
+        return course_of(self)
 
     def now(self, quantity: str) -> Any:
         """A number or (layers,): the quantity at the step; NaN where it was not recorded or nothing is known yet."""
@@ -334,7 +336,21 @@ class Case:
 
     def fitting(self, proposals: Iterable[Proposal]) -> tuple[Proposal, ...]:
         """The proposals that can be applied here and change something."""
-        return tuple(proposal for proposal in proposals if proposal.fits(self.experiment))
+        return tuple(p for p in proposals if _fits(_Same(self.experiment), _Changes(repr(p.changes), p)))
+
+
+@dataclass(frozen=True)
+class _Changes:
+    """Makes a key of a proposal by what it changes: its changes hold dictionaries."""
+
+    key: str
+    proposal: Proposal = field(compare=False)
+
+
+@lru_cache(maxsize=1024)
+def _fits(experiment: _Same, changes: _Changes) -> bool:
+    """Trying on a proposal costs more than examining, and at the next frame the same ones are made."""
+    return changes.proposal.fits(experiment.value)
 
 
 class _Same:
@@ -370,6 +386,7 @@ class Rule(Kind, frozen=True, kw_only=True):
     """One illness. Its fields are its thresholds.
 
     follows   names of the rules whose findings cause this one: dead units follow from too high a learning rate
+    follows_from_start   the same, of those that are causes only where they were there before the first update
     prompt    whether it notices an illness at the step at which it begins; others need a number of steps to tell, so
               that their findings may be causes of what was seen earlier
     """
@@ -377,6 +394,7 @@ class Rule(Kind, frozen=True, kw_only=True):
     registry: ClassVar[Registry[type[Rule]]] = Registry(N_("rule"), "layerscope.core.diagnostics.rules")
 
     follows: ClassVar[tuple[str, ...]] = ()
+    follows_from_start: ClassVar[tuple[str, ...]] = ()
     prompt: ClassVar[bool] = False
 
     active: Annotated[bool, about(N_("active"), N_("Whether the doctor looks for this."))] = True

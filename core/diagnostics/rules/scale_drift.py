@@ -34,6 +34,7 @@ class ScaleDrift(Rule, frozen=True, kw_only=True, tag="scale_drift"):
         "dead",
         "exploding",
         "vanishing",
+        "small_batch_norm",
         "saturated",
         "inputs",
         "rate_too_high",

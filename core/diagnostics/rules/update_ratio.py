@@ -100,7 +100,8 @@ class UpdateRatio(Rule, frozen=True, kw_only=True, tag="update_ratio"):
             explanation=explanation,
             evidence=(Evidence(_("‖ΔW‖ / ‖W‖ of one step"), ratio, limit, QUANTITY),),
             layers=case.paths(places[bad]),
-            first_step=sustained(case.steps, np.any(beyond[:, bad], axis=1)),
+            # A ratio is that of an update, which is there behind its step only.
+            first_step=sustained(case.steps, np.any(beyond[:, bad], axis=1)) + 1,
             last_step=int(case.steps[-1]),
             proposals=case.remedies(_proposals, _better_rate(case, now)),
         )

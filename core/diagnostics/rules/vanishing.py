@@ -23,7 +23,7 @@ class Vanishing(Rule, frozen=True, kw_only=True, tag="vanishing"):
     label: ClassVar[str] = N_("Vanishing gradients")
     source: ClassVar[str] = "Glorot & Bengio 2010; He et al. 2015; judged by the slope of ln ‖∂L/∂a‖ per layer"
     prompt: ClassVar[bool] = True
-    follows: ClassVar[tuple[str, ...]] = ("symmetric", "saturated", "dead")
+    follows: ClassVar[tuple[str, ...]] = ("symmetric", "saturated", "dead", "small_batch_norm")
 
     warn: Annotated[
         float,
