@@ -7,16 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-<<<<<<< HEAD
-from .rules.base import Case, Evidence, Finding, Rule
-=======
 from ..data.summary import summary_of
 from ..theory.mean_field import predictions_for
-from .rules.base import Case, Finding, Rule, all_rules
+from .rules.base import Case, Evidence, Finding, Rule, all_rules
 
 if TYPE_CHECKING:
     from ..run import Run
->>>>>>> main
 
 SEVERITIES = ("alarm", "warning")
 # A rule that needs several steps to tell notices a cause later than its effect: by steps, or part of all steps. For a
@@ -59,7 +55,6 @@ def diagnose(case: Case, rules: Sequence[Rule]) -> Diagnosis:
     return Diagnosis(tuple(_in_order(linked)), case.step)
 
 
-<<<<<<< HEAD
 def nearest(case: Case, rules: Sequence[Rule], most: int = 3) -> list[tuple[Rule, Evidence]]:
     """What comes nearest to a threshold, the nearest first: what a healthy network should be watched for."""
     found = []
@@ -68,7 +63,8 @@ def nearest(case: Case, rules: Sequence[Rule], most: int = 3) -> list[tuple[Rule
         if evidence is not None and math.isfinite(evidence.excess):
             found.append((rule, evidence))
     return sorted(found, key=lambda pair: -pair[1].excess)[:most]
-=======
+
+
 def diagnosis_of(run: Run, rules: Sequence[Rule] | None = None) -> Diagnosis:
     """What the doctor says of a run at the last step that it recorded."""
     view = run.record.view(whole=True)
@@ -108,7 +104,6 @@ def plain(diagnosis: Diagnosis) -> list[dict[str, Any]]:
         }
         for finding in diagnosis.findings
     ]
->>>>>>> main
 
 
 def _in_order(findings: list[Finding]) -> list[Finding]:
