@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.summary import summary_of
 from ..theory.mean_field import predictions_for
-from .rules.base import Case, Finding, Rule, all_rules
+from .rules.base import Case, Evidence, Finding, Rule, all_rules
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -53,6 +53,16 @@ def diagnose(case: Case, rules: Sequence[Rule]) -> Diagnosis:
         for finding in found
     ]
     return Diagnosis(tuple(_in_order(linked)), case.step)
+
+
+def nearest(case: Case, rules: Sequence[Rule], most: int = 3) -> list[tuple[Rule, Evidence]]:
+    """What comes nearest to a threshold, the nearest first: what a healthy network should be watched for."""
+    found = []
+    for rule in rules:
+        evidence = rule.measure(case) if rule.active else None
+        if evidence is not None and math.isfinite(evidence.excess):
+            found.append((rule, evidence))
+    return sorted(found, key=lambda pair: -pair[1].excess)[:most]
 
 
 def diagnosis_of(run: Run, rules: Sequence[Rule] | None = None) -> Diagnosis:

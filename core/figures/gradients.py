@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..fields import Described, about
 from ..text import N_, _
-from .figure import FIGURES, Axis, Explanation, Figure, FigureKind, Lane, Line, Mark, Note, Plot, Scene, Table
+from .figure import FIGURES, Axis, Band, Explanation, Figure, FigureKind, Lane, Line, Mark, Note, Plot, Scene, Table
 from .reading import (
     LayersOption,
     Moment,
@@ -31,6 +31,7 @@ from .reading import (
     predicted,
     ranges_text,
     remark,
+    slope_thresholds,
     stamp,
     step_text,
 )
@@ -53,6 +54,10 @@ class GradientOptions(Described, frozen=True, kw_only=True):
     layers: LayersOption = "main"
     initial: Annotated[bool, about(N_("at initialization"), N_("Draw the norms at step 0 faintly behind."))] = True
     theory: Annotated[bool, about(N_("theory"), N_("Draw what mean-field theory expects before training."))] = True
+    healthy: Annotated[
+        bool,
+        about(N_("healthy range"), N_("Shade the slopes between the doctor's thresholds for vanishing and exploding.")),
+    ] = True
 
 
 def per_layer(norms: Array) -> float:
@@ -121,6 +126,8 @@ def build(scene: Scene, options: GradientOptions) -> Figure:
             behind.append(Line(x, theory, look.color, _("theory"), dash="dashed", width=1.2))
         front.append(Line(x, norms, look.color, lane_title(lane, scene), look.dash, look.marker))
         notes += _notes(lane, scene, shown, norms, theory, look.color)
+    if options.healthy and (options.quantity, options.layers) == ("output", "main") and len(found) == 1:
+        behind = [*_wedge(scene, found[0][1], _norms(found[0][2], found[0][1], options)), *behind]
     symbol = "∂L/∂W" if options.quantity == "weight" else "∂L/∂a"
     plot = Plot(
         x=Axis(_("layer (data → loss)"), limits=_x_limits(found), ticks=layer_ticks(p for _lane, p, _m in found)),
@@ -135,6 +142,18 @@ def build(scene: Scene, options: GradientOptions) -> Figure:
         table=Table(lambda: _table(found, options)),
         stamp=stamp(NAME, scene),
     )
+
+
+def _wedge(scene: Scene, shown: tuple[Place, ...], norms: Array) -> list[Mark]:
+    """Where the norms of the hidden layers would lie that the doctor finds neither vanishing nor exploding."""
+    hidden = np.arange(len(shown) - 1.0)
+    slopes = slope_thresholds(scene, "gradient.norm", len(hidden))
+    if len(slopes) < 2 or not (norms[-2] > 0.0 and math.isfinite(norms[-2])):
+        return []
+    factors = sorted(factor for factor, _said in slopes)
+    with np.errstate(over="ignore"):
+        edges = np.sort([norms[-2] * factor ** (hidden - hidden[-1]) for factor in (factors[0], factors[-1])], axis=0)
+    return [Band(hidden + 1.0, edges[0], edges[1], "good", _("neither vanishing nor exploding"))]
 
 
 def _x_limits(found: list[tuple[Lane, tuple[Place, ...], Moment]]) -> tuple[float, float]:

@@ -112,6 +112,11 @@ def thresholds(scene: Scene, quantity: str) -> tuple[tuple[float, str], ...]:
     return tuple(line for rule in rules_of(scene) if rule.active for line in rule.lines(quantity))
 
 
+def slope_thresholds(scene: Scene, quantity: str, layers: int) -> tuple[tuple[float, str], ...]:
+    """(factor per layer in data order, what is beyond it): the doctor's thresholds on a slope over so many layers."""
+    return tuple(slope for rule in rules_of(scene) if rule.active for slope in rule.slopes(quantity, layers))
+
+
 # --- layers
 
 
