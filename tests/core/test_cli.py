@@ -504,3 +504,18 @@ def test_exploding_training_is_reported_and_saved(file, tmp_path, capsys):
     summary = json.loads((tmp_path / "out" / "run.json").read_text())
     assert "not finite" in summary["stopped"]
     assert summary["loss"] > 1e6  # of the last step that was finite
+
+
+def test_the_doctor_has_the_last_word(file, tmp_path, capsys):
+    words = ["run", file, "--steps", "60", "--out", str(tmp_path / "out")]
+    assert cli.main([*words, "--set", "training.optimizer.learning_rate=1000"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    findings = json.loads((tmp_path / "out" / "run.json").read_text())["findings"]
+    assert findings[0]["rule"] == "rate_too_high"
+    assert not findings[0]["follows_from"]
+    assert f"doctor: {findings[0]['headline']}" in said
+    assert f"  try: {findings[0]['proposals'][0]['text']}" in said
+    assert len([line for line in said if line.startswith("doctor:")]) <= cli.MOST_FINDINGS
+    assert cli.main([*words, "--set", "training.optimizer.learning_rate=0.05"]) == 0
+    assert "doctor:" not in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["findings"] == []
