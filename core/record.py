@@ -7,6 +7,7 @@ so that a single spike is never lost. Any step that was thinned out can be compu
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
 import zipfile
@@ -125,6 +126,15 @@ class RecordView:
     def values(self, quantity: str) -> Array:
         """(T,) for a quantity of the run, (T, layers) for one of the layers."""
         return self._with_coming(self.block[:, self.column(quantity)], quantity)
+
+    def some(self, quantity: str, rows: NDArray[np.int64]) -> Array:
+        """What `values` has in these rows, which rise: a whole column of a long record takes a millisecond to read."""
+        column = self.column(quantity)
+        kept = len(self.kept_steps)
+        found: Array = self.block[:, column][rows[rows < kept]]
+        if self.coming and self.line is not None and len(rows) and rows[-1] == kept:
+            found = np.concatenate([found, self.line[None, column]])
+        return found
 
     def extent(self, quantity: str) -> tuple[Array, Array]:
         """Least and greatest value behind every row, shaped like `values`."""
@@ -266,6 +276,67 @@ class Record:
         self.events = [e for e in self.events if e[0] < step]
         return self.end
 
+    # --- what another run has measured before
+
+    def shared(self) -> Record:
+        """The same steps, for another run that goes back over them and records no further ones."""
+        same = copy.copy(self)
+        same.events, same.details, same.validation = self.events.copy(), self.details.copy(), self.validation.copy()
+        return same
+
+    def begin_with(self, other: Record, step: int) -> None:
+        """Begin with what another record holds of the steps before `step`: of all quantities and layers that both have.
+
+        What only this one has is NaN there. Afterward the record ends at `step`, or where the last whole row ends; what
+        it held before is gone, but for events and marks.
+        """
+        rows = (min(step, other.end) - other.first_step) // other.stride
+        parts = [other._block] if other._low is other._block else [other._block, other._low, other._high]
+        block, low, high = (self.translated(part[:rows], other) for part in (parts * 3)[:3])
+        self.first_step, self.stride = other.first_step, other.stride
+        while len(block) > self.capacity:
+            half = len(block) // 2 * 2
+            low, high = np.minimum(low[:half:2], low[1:half:2]), np.maximum(high[:half:2], high[1:half:2])
+            block = block[:half:2]
+            self.stride *= 2
+        self.end = self.first_step + len(block) * self.stride
+        self._block = block
+        self._low, self._high = (low, high) if self.stride > 1 else (block, block)
+        self._resize(min(self.capacity, max(FIRST_ROWS, len(block))))
+        self.details = [self.detail_of(detail, other) for detail in other.details if detail.step < self.end]
+        self.validation = [evaluation for evaluation in other.validation if evaluation[0] < step]
+
+    def translated(self, lines: Array, other: Record | RecordView) -> Array:
+        """Lines of another record, (n, its columns), as lines of this one; a copy. NaN for what it has not measured."""
+        mine, theirs = _meanings(self), _meanings(other)
+        if mine == theirs:
+            return np.array(lines)
+        place = {meaning: index for index, meaning in enumerate(theirs)}
+        both = [(index, place[meaning]) for index, meaning in enumerate(mine) if meaning in place]
+        found = np.full((len(lines), len(mine)), np.nan)
+        here, there = np.array(both).T
+        found[:, here] = lines[:, there]
+        return found
+
+    def detail_of(self, detail: Detail, other: Record | RecordView) -> Detail:
+        """Percentiles of another record's layers as those of this one's layers."""
+        mine = list(zip(self.layers, self.kinds, strict=True))
+        theirs = list(zip(other.layers, other.kinds, strict=True))
+        if mine == theirs:
+            return detail
+        both = [(index, theirs.index(layer)) for index, layer in enumerate(mine) if layer in theirs]
+        here, there = [index for index, _place in both], [place for _index, place in both]
+
+        def moved(values: Array) -> Array:
+            found = np.full((*values.shape[:-1], len(mine)), np.nan)
+            found[..., here] = values[..., there]
+            return found
+
+        measured = {name: moved(values) for name, values in detail.measured.items()}
+        new_places = dict(zip(there, here, strict=True))
+        counted = {name: one.moved(new_places) for name, one in detail.histograms.items()}
+        return Detail(detail.step, moved(detail.percentiles), measured, counted)
+
     # --- reading
 
     def view(
@@ -310,6 +381,16 @@ class Record:
             run_columns=self.run_columns,
             layer_columns=self.layer_columns,
         )
+
+
+def _meanings(record: Record | RecordView) -> list[tuple[str, ...]]:
+    """What stands in each column of a line: a quantity of the run, or of a layer of that path and kind."""
+    of_layers = [
+        (path, kind, name)
+        for path, kind in zip(record.layers, record.kinds, strict=True)
+        for name in record.layer_columns
+    ]
+    return [*((name,) for name in record.run_columns), *of_layers]
 
 
 # --- files

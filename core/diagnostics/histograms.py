@@ -8,7 +8,7 @@ to step, so nothing leaves them however far a range drifts; every finite number 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -167,6 +167,14 @@ class Histograms:
     def bytes(self) -> int:
         """How much memory the counts take."""
         return self.linear.nbytes + self.logarithmic.nbytes + self.special.nbytes + 40 * len(self.layers)
+
+    def moved(self, places: Mapping[int, int]) -> Histograms:
+        """Those of the layers that have a place in another record: place here -> place there."""
+        kept = [row for row, layer in enumerate(self.layers) if int(layer) in places]
+        layers = np.array([places[int(self.layers[row])] for row in kept], dtype=np.int64)
+        rest: list[NDArray[Any]] = [self.least, self.most, self.rms, self.linear, self.logarithmic, self.top]
+        rest.append(self.special)
+        return Histograms(layers, *(array[kept] for array in rest))
 
     @cached_property
     def finite(self) -> NDArray[np.int64]:
