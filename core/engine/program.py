@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +80,30 @@ class Tensor:
 
 
 @dataclass(frozen=True)
+class Share:
+    """What an operation hands back: `place` of its share of the gradient of the value at `at`, (rows, *shape)."""
+
+    at: int
+    place: int
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of an update that are one link's work on one parameter array.
+
+    tensor   the array's name, "0.weight"
+    link     the link's name in the chain, "l2"; "loss_scale" before it, "weights" where the update is subtracted,
+             "averaging" behind that
+    """
+
+    tensor: str
+    link: str
+    first_row: int
+    last_row: int
+
+
+@dataclass(frozen=True)
 class Operation:
     """Rows of the table that a person sees as one step of the computation.
 
@@ -87,6 +112,8 @@ class Operation:
     phase   "data", "forward", "loss", "backward", "update"
     wire    (place in the arena, shape of a sample or of the parameter, True if one per sample) of what it computed
     symbol  what that value is called: "a", "∂L/∂a", "∂L/∂W", "W"; "S ∂L/∂a" where the loss is scaled by S
+    shares  of a layer's way back: what it hands back, in the order in which the layer asked for room
+    parts   of an update: whose rows are whose
     """
 
     path: str
@@ -98,6 +125,8 @@ class Operation:
     per_sample: bool
     symbol: str
     label: str = ""
+    shares: tuple[Share, ...] = ()
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,6 +149,7 @@ class Program:
     run_columns, layer_columns  what a step reports: of the run, then of one layer after the other
     remembered                  what `kept` holds behind the parameters, by name and in order
     slots, scalars              places of its arrays and of its single numbers
+    stand_ins                   arrays that layers compute for layers that they wrap, with their gradients
     """
 
     experiment: Experiment
@@ -144,6 +174,7 @@ class Program:
     inputs: Wire
     targets: Wire
     outputs: Wire
+    stand_ins: tuple[Tensor, ...] = ()
 
     @property
     def columns(self) -> int:
@@ -174,6 +205,8 @@ class Group:
     per_sample: bool = True
     symbol: str = ""
     label: str = ""
+    shares: tuple[Share, ...] = ()
+    parts: list[Part] = field(default_factory=list)  # their rows are counted from the group's first
 
 
 class Builder:
@@ -416,6 +449,7 @@ class Builder:
         self._forward.append(forward)
         self._backward.append(backward)
         self._producers.setdefault(y.at, backward)
+        backward.shares = tuple(Share(wire.at, place, wire.shape) for place, wire in self._asked)
         weight = next((t for t in self.tensors if t.path == path and t.parameter.weight), None)
         forward.place, forward.shape, forward.symbol = y.at, y.shape, "a"
         if card.layer.inside(card.given):
@@ -485,6 +519,20 @@ class Builder:
     def update(self, kernel: KernelFunction, *numbers: int | Group) -> None:
         """Append an operation to the update of the parameters."""
         self._update[-1].rows.append((kernel, numbers))
+
+    @contextmanager
+    def part(self, tensor: Tensor, link: str) -> Iterator[None]:
+        """What is appended to the update meanwhile is this link's work on this array."""
+        group = self._update[-1]
+        first = len(group.rows)
+        yield
+        if len(group.rows) > first:
+            group.parts.append(Part(tensor.name, link, first, len(group.rows)))
+
+    @property
+    def stand_ins(self) -> tuple[Tensor, ...]:
+        """All arrays that layers compute for layers that they wrap."""
+        return tuple(self._stand_ins.values())
 
     def column(self, name: str) -> int:
         """Where a quantity of the run stands in a step's line."""
@@ -591,6 +639,7 @@ def compile_program(
         inputs=inputs,
         targets=build.targets,
         outputs=x,
+        stand_ins=build.stand_ins,
     )
 
 
@@ -642,7 +691,8 @@ def _emit_update(build: Builder) -> None:
         build.begin_update(Group("optimizer", "update", symbol="∂L/∂W", label=link.step.kind_name(), **whole))
         link.step.begin(build, link.place)
         for tensor in build.trained:
-            link.step.emit(build, tensor, link.place)
+            with build.part(tensor, link.name):
+                link.step.emit(build, tensor, link.place)
         name, known = f"norm.{link.name}", link.step.knows_norm
         if known:
             build.report_norm(build.column(name))
@@ -668,18 +718,21 @@ def _emit_update(build: Builder) -> None:
             build.begin_update(Group(path, "update", place=tensor.master, shape=shape, per_sample=False, symbol="W"))
         count = tensor.parameter.count
         for index, link in enumerate(behind):
-            link.step.emit(build, tensor, link.place)
+            with build.part(tensor, link.name):
+                link.step.emit(build, tensor, link.place)
             if record and index < len(behind) - 1:
                 build.update(probes.add_norm, tensor.update, count, -1, totals[index])
-        if record:
-            column = columns[path] if tensor.parameter.weight else -1
-            build.update(probes.apply_and_measure_update, tensor.master, tensor.update, count, column, totals[-1])
-        else:
-            build.update(probes.apply_update, tensor.master, tensor.update, count)
-        if build.format is not None and not build.copies:
-            build.update(precision.round_array, tensor.master, count, build.format, -1)
+        with build.part(tensor, "weights"):
+            if record:
+                column = columns[path] if tensor.parameter.weight else -1
+                build.update(probes.apply_and_measure_update, tensor.master, tensor.update, count, column, totals[-1])
+            else:
+                build.update(probes.apply_update, tensor.master, tensor.update, count)
+            if build.format is not None and not build.copies:
+                build.update(precision.round_array, tensor.master, count, build.format, -1)
         if training.averaging is not None and overflowed < 0:
-            training.averaging.emit(build, tensor)
+            with build.part(tensor, "averaging"):
+                training.averaging.emit(build, tensor)
     if record:
         build.begin_update(Group("optimizer", "update", symbol="W", **whole))
         for link, total in zip(behind, totals, strict=True):
@@ -688,7 +741,8 @@ def _emit_update(build: Builder) -> None:
     if training.averaging is not None and overflowed >= 0:
         training.averaging.begin(build)
         for tensor in build.trained:
-            training.averaging.emit(build, tensor)
+            with build.part(tensor, "averaging"):
+                training.averaging.emit(build, tensor)
 
 
 def _emit_unscaling(build: Builder, whole: dict[str, Any]) -> int:
@@ -702,7 +756,8 @@ def _emit_unscaling(build: Builder, whole: dict[str, Any]) -> int:
     build.begin_update(Group("optimizer", "update", symbol="∂L/∂W", label="loss_scale", **whole))
     build.update(scaling.begin_unscaling, overflowed)
     for tensor in build.trained:
-        build.update(scaling.unscale_gradient, tensor.gradient, tensor.parameter.count, scale, overflowed)
+        with build.part(tensor, "loss_scale"):
+            build.update(scaling.unscale_gradient, tensor.gradient, tensor.parameter.count, scale, overflowed)
     loss_scale.end(build, overflowed)
     return overflowed
 
@@ -732,6 +787,8 @@ def _lay_down(groups: list[Group]) -> tuple[NDArray[np.int64], tuple[KernelFunct
                 group.per_sample,
                 group.symbol,
                 group.label,
+                group.shares,
+                tuple(Part(p.tensor, p.link, first + p.first_row, first + p.last_row) for p in group.parts),
             )
         )
     return np.array(rows, dtype=np.int64), tuple(kernels), tuple(operations)

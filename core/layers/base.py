@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..interop.pytorch import PyTorchScript
     from ..interop.script import Place
     from ..theory.mean_field import Signal
+    from ..worked import Equation, LayerSlide
 
 Shape = tuple[int, ...]
 
@@ -185,6 +186,12 @@ class Layer(Kind, frozen=True, kw_only=True):
 
     def emit(self, build: Builder, x: Wire) -> Wire:
         """Write this layer's operations into the program and return the wire that carries its output."""
+        raise NotImplementedError
+
+    def worked(self, slide: LayerSlide) -> tuple[Equation, ...]:
+        """How the operation under the microscope comes to its numbers, with the numbers of the step in the formulas:
+        forward the chosen output, on the way back the chosen gradients of its parameters and of its input.
+        """
         raise NotImplementedError
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
