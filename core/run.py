@@ -9,7 +9,8 @@ bit, because everything random depends only on what it is for (`engine.random`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,7 @@ class Run:
         self.checkpoints = Checkpoints(first_step=first_step)
         self._line = np.full((1, self.program.columns), np.nan)
         self._ahead: tuple[Array, Detail] | None = None
+        self._begun: NDArray[Any] | None = None  # what was remembered when a step was begun operation by operation
         self.nonfinite_step: int | None = None  # the first step whose loss was not a finite number
         self._before: tuple[tuple[int, float], ...] = ()  # evaluations of the run that this one was forked from
         self._begin_watching()
@@ -311,6 +313,7 @@ class Run:
             return
         if self.row == 0:
             self._ahead = self.look()
+            self._begun = self.machine.kept.copy()
             self._set_hyper()
             self._line[:] = self._lines(1)
         self._set_hyper()
@@ -371,6 +374,33 @@ class Run:
         self.machine.execute(line, self.step, 0, len(self.program.table))
         self.machine.kept[:] = kept
         return line[0], self.percentiles(self.step)
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[Callable[[int], Array]]:
+        """The coming step computed once more from its start, for whoever wants to look at what comes about on the way.
+
+        What is given takes the step up to a row of the table, and returns the line of what is measured so far,
+        (columns,); meanwhile the values stand in `machine`. At the end all is as it was, within a step too.
+        """
+        machine = self.machine
+        saved = machine.arena.copy(), machine.hyper.copy(), machine.context.copy()
+        try:
+            if self.row and self._begun is not None:
+                machine.kept[:] = self._begun
+            self._set_hyper()
+            line, done = self._lines(1), 0
+
+            def up_to(row: int) -> Array:
+                nonlocal done
+                if row > done:
+                    machine.execute(line, self.step, done, row)
+                    done = row
+                found: Array = line[0]
+                return found
+
+            yield up_to
+        finally:
+            machine.arena[:], machine.hyper[:], machine.context[:] = saved
 
     def view(self, looking: bool = False) -> RecordView:
         """The record as it stands; with `looking`, the present position's exact line and percentiles are in it."""

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .text import _
+
 Array = NDArray[Any]
 
 ATOM, POWER, PRODUCT, QUOTIENT, SUM = 4, 3, 2, 1, 0  # how tightly a text holds together
@@ -26,7 +28,7 @@ SIGNS = {
     "": (PRODUCT, PRODUCT, PRODUCT),
     "/": (QUOTIENT, PRODUCT, POWER),
 }
-MOST = 4  # terms of a long sum that are written, the largest
+MOST = 3  # terms of a long sum that are written, the largest
 DIGITS = 4
 MINUS = "\u2212"
 POWERS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
@@ -250,13 +252,19 @@ def _factor(value: float, factors: int) -> str:
 
 def _sum(symbols: str, products: Array, written: Callable[[int], str]) -> Term:
     magnitude = np.where(np.isnan(products), np.inf, np.abs(products))
-    order = np.argsort(-magnitude, kind="stable")
-    shown = order[:MOST] if len(order) > MOST + 1 else order
+    count = len(products) if len(products) <= MOST + 1 else MOST
+    largest = np.argpartition(-magnitude, count - 1)[:count] if len(products) > count else np.arange(count)
+    shown = largest[np.lexsort((largest, -magnitude[largest]))]
+    shown = shown[: max(1, np.count_nonzero(magnitude[shown]))]  # zeros add nothing
+    count = len(shown)
     texts = [written(int(index)) for index in shown]
     texts = [f"({text})" if place and text.startswith(MINUS) else text for place, text in enumerate(texts)]
-    rest = order[len(shown) :]
-    if len(rest):
-        texts.append(f"… ({len(rest)} more: {text_of(float(np.sum(products[rest])))})")
+    if len(products) > count:
+        rest = products.copy()
+        rest[shown] = 0.0
+        texts.append(
+            _("… ({count} more: {total})").format(count=len(products) - count, total=text_of(float(rest.sum())))
+        )
     numbers = " + ".join(texts) if texts else "0"
     held = SUM if len(texts) > 1 or numbers.startswith(MINUS) else PRODUCT
     value, size = float(np.sum(products)), float(np.sum(np.abs(products)))
@@ -398,8 +406,8 @@ class LossSlide:
 
 @dataclass(frozen=True)
 class Moment:
-    """What a parameter array has about it at one moment of the update, each flat: its gradient, the weights, the update
-    that is being put together, and what the optimizer or the averaging remembers, by name.
+    """What there is about the weights that lead into one unit at one moment of the update, each (inputs,): their
+    gradient, the weights, the update that is being put together, and what optimizer or averaging remember, by name.
     """
 
     gradient: Array
@@ -413,8 +421,7 @@ class StepSlide:
     """One weight on its way through a link of the chain from gradients to weights.
 
     before, after   the link has worked on the array of the weight
-    index           which number of it, counted through all of its shape, from 0
-    units           how many units the array leads into: its last dimension
+    index           which of the weights that lead into the unit, from 0
     regularized     whether penalties and decay act on it
     scalars         single numbers that are remembered, as this step has them; `begun` as the step before left them
     rate            the learning rate of the step
@@ -426,7 +433,6 @@ class StepSlide:
     before: Moment
     after: Moment
     index: int
-    units: int
     regularized: bool
     scalars: Mapping[str, float]
     begun: Mapping[str, float]

@@ -16,7 +16,7 @@ from ..engine.kernel import kernel
 from ..engine.memory import block
 from ..fields import Kind, about
 from ..registry import Registry
-from ..text import N_, _
+from ..text import N_
 from ..worked import Equation, StepSlide, Term, chosen, constant, equation, number
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def worked_factor(threshold: float, norm: Term, layer: str = "") -> Term:
 
 def worked_update(slide: StepSlide, update: Term, *before: Equation) -> tuple[Equation, ...]:
     """The equations of an optimizer, of which the last one is the update."""
-    return *before, equation("Δw", update, slide.new_update, _("will be subtracted from w"))
+    return *before, equation("Δw", update, slide.new_update)
 
 
 # --- kernels that several kinds use

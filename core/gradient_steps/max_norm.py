@@ -60,8 +60,7 @@ class MaxNorm(Regularizer, frozen=True, kw_only=True, tag="max_norm"):
         update = number("Δw", slide.before.update[slide.index])
         if not slide.regularized:
             return (equation("Δw", update, slide.new_update, _("max-norm acts on weights only")),)
-        unit = slice(slide.index % slide.units, None, slide.units)
-        coming = slide.before.weights[unit].astype(np.float64) - slide.before.update[unit]
+        coming = slide.before.weights.astype(np.float64) - slide.before.update
         limit, length = number("c", slide.live("limit", self.limit)), sum_of_squares("Σ (w − Δw)²", coming).root()
         norm = length.named("‖w − Δw‖")
         factor = constant(1.0) if norm.value <= limit.value else limit / norm

@@ -146,6 +146,12 @@ class Conv2d(Layer, frozen=True, kw_only=True, tag="conv2d"):
             build.backward(conv2d_input_gradient, dx, y.gradient, weight.at, filters, windows, first)
         return y
 
+    def sees(self, given: Shape, unit: int) -> tuple[slice, slice, int | None] | None:
+        (above, _below), (left, _right) = self._padding(given)
+        i, j, _o = (int(n) for n in np.unravel_index(unit, self.output_shape(given)))
+        top, start = i * self.stride - above, j * self.stride - left
+        return slice(top, top + self.kernel_size), slice(start, start + self.kernel_size), None
+
     def worked(self, slide: LayerSlide) -> tuple[Equation, ...]:
         weight, sample = slide.parameters["weight"], slide.sample
         (above, below), (left, right) = self._padding(slide.given)

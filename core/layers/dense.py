@@ -74,9 +74,8 @@ class Dense(Layer, frozen=True, kw_only=True, tag="dense"):
                 y = y + number(f"b[{j + 1}]", slide.parameters["bias"][j])
             return (equation(f"y[{j + 1}]", y, slide.flat(slide.y)[sample, j]),)
         delta = slide.delta
-        samples = _("n: the {count} samples of the minibatch").format(count=len(x))
         dw = sum_of(f"Σₙ x[n, {i + 1}] δ[n, {j + 1}]", x[:, i], delta[:, j])
-        found = [equation(f"∂L/∂W[{i + 1}, {j + 1}]", dw, slide.gradients["weight"][i, j], samples)]
+        found = [equation(f"∂L/∂W[{i + 1}, {j + 1}]", dw, slide.gradients["weight"][i, j])]
         if self.bias:
             db = sum_of(f"Σₙ δ[n, {j + 1}]", delta[:, j])
             found.append(equation(f"∂L/∂b[{j + 1}]", db, slide.gradients["bias"][j]))

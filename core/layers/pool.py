@@ -71,6 +71,13 @@ class Pool(Layer, frozen=True, kw_only=True):
         rows, columns, _channels = self.output_shape(given)
         return *given, self.size, self.step, rows, columns
 
+    def entries(self, given: Shape) -> int:
+        return self.size**2
+
+    def sees(self, given: Shape, unit: int) -> tuple[slice, slice, int | None] | None:
+        i, j, c = (int(n) for n in np.unravel_index(unit, self.output_shape(given)))
+        return slice(i * self.step, i * self.step + self.size), slice(j * self.step, j * self.step + self.size), c
+
     def window(self, slide: LayerSlide) -> tuple[Array, str]:
         """The numbers of the chosen unit's window, (size, size), and how its place is written."""
         i, j, c = (int(n) for n in np.unravel_index(slide.unit, slide.shape))
@@ -246,6 +253,12 @@ class GlobalAveragePool(Layer, frozen=True, kw_only=True, tag="global_average_po
 
     def output_shape(self, given: Shape) -> Shape:
         return (image(given, _(self.label))[2],)
+
+    def entries(self, given: Shape) -> int:
+        return given[0] * given[1]
+
+    def sees(self, given: Shape, unit: int) -> tuple[slice, slice, int | None] | None:
+        return slice(0, given[0]), slice(0, given[1]), unit
 
     def worked(self, slide: LayerSlide) -> tuple[Equation, ...]:
         height, width, channels = slide.given

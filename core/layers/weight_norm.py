@@ -115,6 +115,9 @@ class WeightNorm(Layer, frozen=True, kw_only=True, tag="weight_norm"):
         build.backward(weight_norm_backward, direction.at, magnitude.at, *gradients, lengths, room, n, m)
         return y
 
+    def sees(self, given: Shape, unit: int) -> tuple[slice, slice, int | None] | None:
+        return self.layer.sees(given, unit)
+
     def worked(self, slide: LayerSlide) -> tuple[Equation, ...]:
         direction, magnitude = slide.parameters["direction"], slide.parameters["magnitude"]
         units = direction.shape[-1]

@@ -54,7 +54,7 @@ class BinaryCrossEntropy(Loss, frozen=True, kw_only=True, tag="binary_cross_entr
         found = [equation(f"p[{k + 1}]", p, words=_("the sigmoid of the chosen output"))]
         if slide.phase == "backward":
             dz = (p.named("p") - t) / count
-            return *found, equation(f"∂L/∂z[{k + 1}]", dz, slide.dz[sample, k], _("N: samples × outputs"))
+            return *found, equation(f"∂L/∂z[{k + 1}]", dz, slide.dz[sample, k], _("N = samples × outputs"))
         given = slide.z.astype(np.float64)
         # log(1 + exp(z)) − z t, which is the same and does not overflow
         parts = np.logaddexp(0.0, given) - given * slide.t
@@ -62,7 +62,7 @@ class BinaryCrossEntropy(Loss, frozen=True, kw_only=True, tag="binary_cross_entr
         return (
             *found,
             equation("ℓ", part, words=_("−t ln p − (1 − t) ln(1 − p) of the chosen output, written without p")),
-            equation("L", sum_of("Σ ℓ", parts) / count, slide.value, _("N: samples × outputs")),
+            equation("L", sum_of("Σ ℓ", parts) / count, slide.value, _("N = samples × outputs")),
         )
 
     def of_predictions(self, predictions: Array, t: Array) -> float:

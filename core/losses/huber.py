@@ -60,7 +60,7 @@ class Huber(Loss, frozen=True, kw_only=True, tag="huber"):
         found = [equation("r", y - t, words=_("how far the chosen output is off"))]
         if slide.phase == "backward":
             inner = function("max(−δ, min(δ, {}))", np.clip(r.value, -self.delta, self.delta), r)
-            return *found, equation(f"∂L/∂y[{k + 1}]", inner / count, slide.dz[sample, k], _("N: samples × outputs"))
+            return *found, equation(f"∂L/∂y[{k + 1}]", inner / count, slide.dz[sample, k], _("N = samples × outputs"))
         part = chosen(cases, r.squared() / half if near else delta * (absolute(r) - delta / half))
         far = np.abs(off)
         parts = np.where(far < self.delta, 0.5 * far * far, self.delta * (far - 0.5 * self.delta))
@@ -68,7 +68,7 @@ class Huber(Loss, frozen=True, kw_only=True, tag="huber"):
         return (
             *found,
             equation("ℓ", part, words=_("the part of the chosen output")),
-            equation("L", mean, slide.value, _("N: samples × outputs")),
+            equation("L", mean, slide.value, _("N = samples × outputs")),
         )
 
     def of_predictions(self, predictions: Array, t: Array) -> float:

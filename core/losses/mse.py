@@ -40,11 +40,11 @@ class MeanSquaredError(Loss, frozen=True, kw_only=True, tag="mse"):
         count = number("N", slide.z.size)
         if slide.phase == "backward":
             dy = constant(2.0) * (y - t) / count
-            return (equation(f"∂L/∂y[{k + 1}]", dy, slide.dz[sample, k], _("N: samples × outputs")),)
+            return (equation(f"∂L/∂y[{k + 1}]", dy, slide.dz[sample, k], _("N = samples × outputs")),)
         off = slide.z.astype(np.float64) - slide.t
         return (
             equation(f"r[{k + 1}]²", (y - t).squared(), words=_("the part of the chosen output")),
-            equation("L", sum_of_squares("Σ (y − t)²", off) / count, slide.value, _("N: samples × outputs")),
+            equation("L", sum_of_squares("Σ (y − t)²", off) / count, slide.value, _("N = samples × outputs")),
         )
 
     def of_predictions(self, predictions: Array, t: Array) -> float:

@@ -57,7 +57,7 @@ class SoftmaxCrossEntropy(Loss, frozen=True, kw_only=True, tag="softmax_cross_en
         target = number(f"q[{k + 1}]", q[sample, k])
         if slide.phase == "backward":
             dz = (p.named(f"p[{k + 1}]") - target) / rows
-            samples = _("n: samples of the minibatch")
+            samples = _("n samples")
             return equation(f"p[{k + 1}]", p), equation(f"∂L/∂z[{k + 1}]", dz, slide.dz[sample, k], samples)
         logs = np.log(mass)[:, None] - (given - largest)  # −ln p
         parts = np.where(q != 0.0, q * logs, 0.0)
@@ -66,7 +66,7 @@ class SoftmaxCrossEntropy(Loss, frozen=True, kw_only=True, tag="softmax_cross_en
         return (
             equation(f"p[{k + 1}]", p, slide.dz[sample, k]),
             equation("ℓ", surprise, words=_("this sample’s; its class is output {number}").format(number=own + 1)),
-            equation("L", sum_of("Σ ℓ", parts.sum(axis=1)) / rows, slide.value, _("n: samples of the minibatch")),
+            equation("L", sum_of("Σ ℓ", parts.sum(axis=1)) / rows, slide.value, _("n samples")),
         )
 
     def predict(self, outputs: Array) -> Array:

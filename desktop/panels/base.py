@@ -230,8 +230,12 @@ class Panel(QFrame):
 
     def set_option(self, path: str, value: Any, _gesture: str = "") -> None:
         """Set one option; what is not allowed is said and changes nothing."""
+        self.set_options({**msgspec.to_builtins(self.options), path: value})
+
+    def set_options(self, values: Mapping[str, Any]) -> None:
+        """Set all options at once; what is not allowed is said and changes nothing."""
         try:
-            self.options = build(type(self.options), {**msgspec.to_builtins(self.options), path: value})
+            self.options = build(type(self.options), dict(values))
         except InputError as error:
             self.say(str(error), "alarm")
             return
