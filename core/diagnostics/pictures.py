@@ -92,15 +92,15 @@ def smaller(values: NDArray[Any]) -> tuple[Array, Indices, Indices, tuple[int, i
     rows, columns = matrix.shape
     down, across = -(-rows // MOST), -(-columns // MOST)
     if down == across == 1:
-        all_rows, all_columns = np.indices(matrix.shape)
-        return matrix, all_rows, all_columns, (1, 1)
+        each = np.indices(matrix.shape)
+        return matrix, each[0], each[1], (1, 1)
     high, wide = -(-rows // down), -(-columns // across)
     size = np.full((high * down, wide * across), -1.0)
     size[:rows, :columns] = np.where(np.isnan(matrix), np.inf, np.abs(matrix))
     blocks = size.reshape(high, down, wide, across).transpose(0, 2, 1, 3).reshape(high, wide, -1)
     chosen = blocks.argmax(axis=2)
-    row: Indices = np.arange(high)[:, None] * down + chosen // across
-    column: Indices = np.arange(wide)[None, :] * across + chosen % across
+    row = np.asarray(np.arange(high)[:, None] * down + chosen // across)
+    column = np.asarray(np.arange(wide)[None, :] * across + chosen % across)
     return matrix[row, column], row, column, (down, across)
 
 

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 import msgspec
@@ -81,6 +82,8 @@ class Panel(QFrame):
         self.maximized = False
         self._stale = True
         self._failed = ""
+        self._wish = object()  # what the session knows this panel by: it must not keep a panel that is gone
+        self.destroyed.connect(partial(session.want, self._wish, ()))
         self.setProperty("surface", "card")
         self.setObjectName(f"panel-{self.name}")
         self._quiet = QTimer(self, singleShot=True, interval=SAID_MILLISECONDS)
@@ -211,7 +214,7 @@ class Panel(QFrame):
     def _want(self) -> None:
         """Ask for the answers that the figure draws, while somebody looks at it."""
         needs = self._needs()
-        self.session.want(self, needs if self.isVisible() else ())
+        self.session.want(self._wish, needs if self.isVisible() else ())
         self._ask.setVisible(any(study.demanded for study in needs))
         self._show_asking()
 
