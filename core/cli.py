@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .network import Card
     from .run import Run
 
-COMMANDS = ("run", "figure", "check", "schema", "lesson", "code")
+COMMANDS = ("run", "figure", "check", "schema", "lesson", "code", "benchmark")
 WRONG_INPUT = 2
 WIDE = 140  # characters of a table that is not shown on a terminal
 CHUNK = 64  # steps between two movements of the progress bar
@@ -140,6 +140,17 @@ def _parser() -> argparse.ArgumentParser:
         "--out", metavar="FILE", required=True, help=_("the program; what it reads is written beside it (.trace.npz)")
     )
     code.set_defaults(command=_code)
+
+    benchmark = commands.add_parser("benchmark", help=_("measure how fast this program is on this machine"))
+    benchmark.add_argument(
+        "workloads", metavar="WORKLOAD", nargs="*", help=_("networks to measure; all of them if left out")
+    )
+    benchmark.add_argument(
+        "--peers", metavar="PYTHON", help=_("a Python that has PyTorch, Keras or scikit-learn, to compare with")
+    )
+    benchmark.add_argument("--rounds", type=_count, metavar="N", default=7, help=_("how often each side works; 7"))
+    benchmark.add_argument("--out", metavar="FILE", help=_("also write every number into this file (.json)"))
+    benchmark.set_defaults(command=_benchmark)
     return parser
 
 
@@ -228,12 +239,12 @@ def _train(run: Run, steps: int, label: str) -> tuple[float, str]:
             run.advance(min(CHUNK, steps - run.step))
             seconds += time.perf_counter() - begin
             progress.show(run.step, steps)
-            if not run.finite or run.finished:
+            if run.finished:
                 break
     run.validate()
-    if not run.finite:
-        return seconds, _("the loss is not finite from step {step} on").format(step=run.nonfinite_step)
-    if run.finished:
+    if run.failed:
+        return seconds, _("a number is not finite at step {step}").format(step=run.failed_step)
+    if run.stopped:
         return seconds, _("early stopping at step {step}, the validation loss no longer improved").format(
             step=run.stopped_step
         )
@@ -258,6 +269,9 @@ class _Progress:
             disable=not self._console.is_terminal,
         )
         self._task = self._bar.add_task(_(label), total=None)
+
+    def say(self, text: str) -> None:
+        self._bar.update(self._task, description=text)
 
     def show(self, done: int, total: int) -> None:
         self._bar.update(self._task, completed=done, total=total)
@@ -289,7 +303,7 @@ def _run(options: argparse.Namespace) -> int:
     folder = folder_for(options.out)
     trace = results.begin_trace(run) if options.trace else None
     seconds, stopped = _train(run, steps, N_("training"))
-    finite = run.finite
+    failed = run.failed
     run.measure_last()
     run.take_best()
     results.save(run, folder, seconds, stopped, trace)
@@ -308,7 +322,7 @@ def _run(options: argparse.Namespace) -> int:
             stopped=stopped,
         )
     )
-    if summary["weights_step"] != run.record.end:
+    if summary["weights_step"] != run.first_step + summary["steps"]:
         print(_("the weights are those of step {step}, the best").format(step=summary["weights_step"]))
     if "averaging" in summary:
         print(
@@ -320,13 +334,23 @@ def _run(options: argparse.Namespace) -> int:
             )
         )
     print(_("saved in {folder}").format(folder=options.out))
-    if not finite:
-        _warn(options.file, stopped)
+    if failed:
+        _warn(options.file, run)
     return 0
 
 
-def _warn(file: str, stopped: str) -> None:
-    sys.stderr.write(f"layerscope: {file}: {stopped}; " + _("try a smaller learning rate or other weights") + "\n")
+def _warn(file: str, run: Run) -> None:
+    """Say what ended the training: the operation, the cause, what to try."""
+    from .diagnostics.autopsy import examine
+
+    found = examine(run)
+    if found is None:  # the numbers that were put there by hand are gone
+        sys.stderr.write(
+            f"layerscope: {file}: " + _("a number is not finite at step {step}").format(step=run.failed_step) + "\n"
+        )
+        return
+    first, *rest = found.report()
+    sys.stderr.write(f"layerscope: {file}: {first}\n" + "".join(f"  {line}\n" for line in rest))
 
 
 def _short(value: float | None) -> str:
@@ -392,9 +416,9 @@ def _figure(options: argparse.Namespace) -> int:
     else:
         run = _started(options.source, options)
         steps = run.last_step if options.step is None else options.step
-        _seconds, stopped = _train(run, steps, N_("training"))
-        if not run.finite:
-            _warn(options.source, stopped)
+        _train(run, steps, N_("training"))
+        if run.failed:
+            _warn(options.source, run)
         scene = scene_of([("A", "", run)], studies=studies)
     folder = folder_for(options.out)
     for path in _draw(scene, chosen, formats, folder, options):
@@ -579,6 +603,64 @@ def _task(outline: Outline) -> str:
             count=outline.targets
         )
     return ngettext("{count} class", "{count} classes", outline.targets).format(count=outline.targets)
+
+
+def _benchmark(options: argparse.Namespace) -> int:
+    import shutil
+
+    from .benchmark.compare import Compared, compare, own_sides, peer_sides, report
+    from .benchmark.workloads import WORKLOADS
+    from .files import write_whole
+
+    known = {one.name: one for one in WORKLOADS}
+    for name in options.workloads:
+        if name not in known:
+            raise InputError(
+                _('there is no workload "{name}"; known: {known}').format(name=name, known=", ".join(known))
+            )
+    sides = own_sides() + (peer_sides(options.peers, shutil.which("node")) if options.peers else [])
+    chosen = [known[name] for name in options.workloads] or list(WORKLOADS)
+    found: list[Compared] = []
+    console = _console()
+    for one in chosen:
+        with _Progress(N_("measuring")) as progress:
+            found.append(compare(one, sides, options.rounds, said=progress.say))
+        console.print(_timed(found[-1]))
+    written = report(found, options.rounds)
+    console.print(
+        _(
+            "{cpu}, {cores} cores; medians of {rounds} rounds, sides in turn, each at its better number of threads"
+        ).format(cpu=written["cpu"], cores=written["cores"], rounds=options.rounds)
+    )
+    if options.out:
+        write_whole(Path(options.out), (json.dumps(written, indent=1, ensure_ascii=False) + "\n").encode())
+        print(options.out)
+    return 0
+
+
+def _timed(one: Any) -> Any:
+    """The table of one workload."""
+    from rich import box
+    from rich.table import Table
+
+    goals = {"PyTorch with the same statistics": one.workload.hooks, "PyTorch bare": one.workload.bare}
+    table = Table(
+        title=f"{one.workload.name}: {_(one.workload.label)}; " + _("batch {batch}").format(batch=one.workload.batch),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        caption=_("load {before:.1f} to {after:.1f}").format(before=one.load[0], after=one.load[1]),
+        caption_justify="right",
+    )
+    table.add_column("")
+    for title in (_("µs/step"), _("spread"), _("threads"), _("we are"), _("goal")):
+        table.add_column(title, justify="right")
+    for name, timed in one.sides.items():
+        goal = f"{goals[name]:g}×" if name in goals else ""
+        ratio = f"{one.ratio(name):.2f}×" if name != "ours" and "ours" in one.sides else ""
+        table.add_row(_(name), f"{1e6 * timed.median:,.1f}", f"±{timed.spread:.0%}", str(timed.threads), ratio, goal)
+    for name, reason in one.missing.items():
+        table.add_row(_(name), _("not here: {reason}").format(reason=reason), "", "", "", "")
+    return table
 
 
 def _schema(options: argparse.Namespace) -> int:

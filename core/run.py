@@ -28,6 +28,7 @@ from .engine.program import Operation, Tensor, compile_program
 from .evaluation import Evaluation, Evaluator, averaged_parameters
 from .experiment import Experiment
 from .fields import Described, describe
+from .guard import Guard, all_finite
 from .layers.base import Layer
 from .losses import accuracy_of
 from .record import PERCENTILES, Detail, Record, RecordView
@@ -83,8 +84,12 @@ class Run:
         self.checkpoints = Checkpoints(first_step=first_step)
         self._line = np.full((1, self.program.columns), np.nan)
         self._ahead: tuple[Array, Detail] | None = None
+        self._guard = Guard(self.program, record)
         self._begun: NDArray[Any] | None = None  # what was remembered when a step was begun operation by operation
-        self.nonfinite_step: int | None = None  # the first step whose loss was not a finite number
+        self.failed_step: int | None = (
+            None  # the step in which a number came out as NaN or infinite: the run ends there
+        )
+        self.failed_network = 0  # of an ensemble, the one that failed; this run itself is 0
         self._before: tuple[tuple[int, float], ...] = ()  # evaluations of the run that this one was forked from
         self._begin_watching()
         self.draw_parameters()
@@ -128,8 +133,8 @@ class Run:
                 continue
             stop = next(o for o in self.program.operations if o.path == layer.path and o.phase == "forward").last_row
             for _ in range(MOST_FITS):
-                self._set_hyper()
-                self.machine.execute(self._lines(1), self.step, 0, stop)
+                self.prepare()
+                self.machine.execute(self.begin_lines(1), self.step, 0, stop)
                 outputs = self.machine.arena[layer.wire.at :][: self.machine.rows * layer.wire.width]
                 variance = float(np.var(outputs, dtype=np.float64))
                 if not math.isfinite(variance) or variance == 0.0 or abs(variance - 1.0) < FIT_TOLERANCE:
@@ -160,7 +165,10 @@ class Run:
         return self.experiment.training.epochs * self.steps_per_epoch
 
     def advance(self, steps: int) -> None:
-        """Take `steps` whole steps from here; one that was begun operation by operation is finished as the first."""
+        """Take `steps` whole steps from here; one that was begun operation by operation is finished as the first.
+
+        Where a number is not finite the run ends: it stays before that step, with the last weights that are numbers.
+        """
         goal = self.step + steps
         if self.row and self.step < goal:
             self.micro(len(self.program.table) - self.row)
@@ -170,9 +178,11 @@ class Run:
                 return
             stop = min(goal, self._next_stop(), self.step + max(1, LARGEST_LINES // (8 * self.program.columns)))
             self._take(stop - self.step)
-            for other in self.others:
+            for number, other in enumerate(self.others, 1):
                 if other.step < self.step:
                     other.seek(self.step)
+                if other.failed_step is not None and other.failed_step < self.step:
+                    self._end_with(number, other.failed_step)
 
     def _next_stop(self) -> int:
         """The next step before which something else is due: a checkpoint, an evaluation, percentiles, a changed
@@ -183,6 +193,8 @@ class Run:
         stops += [step for step, _, _ in self.record.events if step > self.step]
         if self.step < self.record.end:
             stops.append(self.record.end)
+        if self.failed_step is not None and self.failed_step > self.step:
+            stops.append(self.failed_step)
         return min(stops)
 
     def _look_around(self) -> None:
@@ -263,9 +275,19 @@ class Run:
         return tuple(sorted(found))
 
     @property
-    def finished(self) -> bool:
+    def stopped(self) -> bool:
         """Whether early stopping has ended the training at the present step."""
         return self.stopped_step is not None and self.step >= self.stopped_step
+
+    @property
+    def failed(self) -> bool:
+        """Whether a number of the coming step is not finite, so that it is not taken."""
+        return self.failed_step is not None and self.step >= self.failed_step
+
+    @property
+    def finished(self) -> bool:
+        """Whether no further step is taken from here."""
+        return self.stopped or self.failed
 
     def take_best(self) -> None:
         """At the end of a training: go to the best weights, where the experiment asks for that."""
@@ -277,7 +299,7 @@ class Run:
     def clock(self) -> Clock:
         return Clock(self.steps_per_epoch, self.last_step, tuple(self.rate_drops))
 
-    def _lines(self, count: int) -> Array:
+    def begin_lines(self, count: int) -> Array:
         """Empty lines for the next steps, in which only the learning rates stand."""
         lines = np.full((count, self.program.columns), np.nan)
         base = float(self.machine.hyper[self.program.live["training.optimizer.learning_rate"]])
@@ -286,10 +308,81 @@ class Run:
         return lines
 
     def _take(self, steps: int) -> None:
-        self._set_hyper()
-        lines = self._lines(steps)
+        self.prepare()
+        lines = self.begin_lines(steps)
+        self._guard.remember(self.step, self.machine.kept)
+        self.machine.hyper[self.program.watched] = 0.0
         self.machine.execute(lines, self.step, 0, len(self.program.table))
-        self._keep(lines)
+        wrong = self._guard.first_wrong(lines)
+        if wrong is None and self._all_finite():
+            self._keep(lines)
+        else:
+            self._fail(lines, wrong)
+
+    def _all_finite(self) -> bool:
+        """Whether all is a number that no line of a step tells of."""
+        hyper = self.machine.hyper
+        return bool(
+            hyper[self.program.watched] == 0.0
+            and np.isfinite(hyper[self._guard.settings]).all()
+            and all_finite(self.machine.kept)
+        )
+
+    def _fail(self, lines: Array, wrong: int | None) -> None:
+        """A number is not finite after steps from here; `wrong`: the first of their lines that says so, None: no line.
+
+        The steps are taken again to the one that fails, and that one is taken back. The same numbers come out.
+        """
+        begin = self.step
+        self._again(begin)
+        if wrong is not None:
+            self.repeat(begin, wrong)
+        if wrong is None or not self._all_finite():
+            # Something that no line tells of went wrong before: the steps are taken one by one.
+            self._again(begin)
+            wrong = len(lines) - 1 if wrong is None else wrong
+            for index in range(wrong):
+                before = self.machine.kept.copy()
+                self.repeat(begin + index, 1)
+                if not self._all_finite():
+                    self.machine.kept[:] = before
+                    wrong = index
+                    break
+        if wrong:
+            self._keep(lines[:wrong])
+        self._end_here(lines[wrong])
+
+    def _again(self, begin: int) -> None:
+        """Go back to what was remembered at step `begin`, by way of the guard's copy."""
+        assert self._guard.kept is not None
+        self.machine.kept[:] = self._guard.kept
+        for step in range(self._guard.step, begin):
+            self.repeat(step, 1)
+
+    def repeat(self, first: int, steps: int) -> None:
+        """Take steps again that were taken before; nothing is recorded, the position stays."""
+        here, self.step = self.step, first
+        self.prepare()
+        self.machine.hyper[self.program.watched] = 0.0
+        if steps:
+            self.machine.execute(self.begin_lines(steps), first, 0, len(self.program.table))
+        self.step = here
+
+    def _end_here(self, line: Array) -> None:
+        """The coming step fails, with this line (columns,): it is recorded, but not taken."""
+        self.failed_step, self.failed_network, self.row = self.step, 0, 0
+        self._line[:] = line
+        if self.step == self.record.end:
+            self.record.append(line[None])
+
+    def _end_with(self, number: int, step: int) -> None:
+        """A network of the ensemble fails at a step before the present one: all of them end there."""
+        self._cut(step + 1)
+        self.seek(step)
+        for other in self.others:
+            if other.step > step:
+                other.seek(step)
+        self.failed_step, self.failed_network = step, number
 
     def _keep(self, lines: Array) -> None:
         """Steps are done: record those that are new."""
@@ -297,9 +390,6 @@ class Run:
         self.step += len(lines)
         self.row = 0
         self._line[:] = lines[-1]
-        wrong = ~np.isfinite(lines[:, layout.LOSS])
-        if wrong.any() and (self.nonfinite_step is None or first <= self.nonfinite_step):
-            self.nonfinite_step = first + int(np.argmax(wrong))
         new = self.step - self.record.end
         if new > 0:
             self.record.append(lines[len(lines) - new :])
@@ -307,21 +397,31 @@ class Run:
                 self.record.details.append(self.percentiles(self.step - 1))
 
     def micro(self, rows: int) -> None:
-        """Compute the next rows of the coming step; after the last one the step is done."""
+        """Compute the next rows of the coming step; after the last one the step is done.
+
+        A step that fails can be walked through as often as one likes; behind its last operation one stands before it.
+        """
         self._look_around()
-        if self.finished:
+        if self.stopped:
             return
         if self.row == 0:
             self._ahead = self.look()
             self._begun = self.machine.kept.copy()
-            self._set_hyper()
-            self._line[:] = self._lines(1)
-        self._set_hyper()
+            self.prepare()
+            self._line[:] = self.begin_lines(1)
+        self.prepare()
         stop = min(self.row + rows, len(self.program.table))
         self.machine.execute(self._line, self.step, self.row, stop)
         self.row = stop
-        if stop == len(self.program.table):
-            self._keep(self._line.copy())
+        if stop < len(self.program.table):
+            return
+        line = self._line.copy()
+        if self._guard.first_wrong(line) is None and self._all_finite():
+            self._keep(line)
+        else:
+            assert self._begun is not None
+            self.machine.kept[:] = self._begun
+            self._end_here(line[0])
 
     @property
     def operation(self) -> Operation | None:
@@ -358,6 +458,7 @@ class Run:
                 self.machine.kept[:] = kept
                 self.step, self.row = at, 0
                 self._line[:] = np.nan
+                self._guard.forget()
         self.advance(step - self.step)
 
     def look(self) -> tuple[Array, Detail]:
@@ -368,11 +469,12 @@ class Run:
         """
         if self.row and self._ahead is not None:
             return self._ahead
-        self._set_hyper()
+        self.prepare()
         kept = self.machine.kept.copy()
-        line = self._lines(1)
+        line = self.begin_lines(1)
         self.machine.execute(line, self.step, 0, len(self.program.table))
         self.machine.kept[:] = kept
+        self.machine.hyper[self.program.watched] = 0.0
         return line[0], self.percentiles(self.step)
 
     @contextmanager
@@ -387,8 +489,8 @@ class Run:
         try:
             if self.row and self._begun is not None:
                 machine.kept[:] = self._begun
-            self._set_hyper()
-            line, done = self._lines(1), 0
+            self.prepare()
+            line, done = self.begin_lines(1), 0
 
             def up_to(row: int) -> Array:
                 nonlocal done
@@ -411,8 +513,8 @@ class Run:
 
     @property
     def finite(self) -> bool:
-        """Whether the loss of the last step computed is a number."""
-        return bool(np.isnan(self._line[0, layout.ACCURACY :]).all() or np.isfinite(self._line[0, layout.LOSS]))
+        """Whether every number so far is one, up to the present step."""
+        return not self.failed
 
     # --- settings that change while training
 
@@ -437,8 +539,9 @@ class Run:
     def _cut(self, step: int) -> None:
         """Forget what was recorded from `step` on."""
         again = self.record.cut(step)
-        if self.nonfinite_step is not None and self.nonfinite_step >= step:
-            self.nonfinite_step = None
+        if self.failed_step is not None and self.failed_step >= step:
+            self.failed_step = None
+        self._guard.forget()
         self.checkpoints.cut(step)
         self._begin_watching()
         self._watch()
@@ -447,7 +550,7 @@ class Run:
             self.machine.kept[:] = kept
             self.advance(step - self.step)
 
-    def _set_hyper(self) -> None:
+    def prepare(self) -> None:
         """Put the live settings of the present step where kernels read them; what kernels computed there stays."""
         for place in self.program.live.values():
             self.machine.hyper[place] = self.program.hyper[place]

@@ -102,6 +102,7 @@ class Session(QObject):
     failure: str  # one clear line when the worker failed; the experiment is intact
     notice: str  # one line about what just happened to the training: paused at NaN, begun again, a setting applied
     warns: bool  # the notice is about something that went wrong
+    diagnosis: str  # what made a number that is not finite and why, one line, while training has paused there
     file: str  # path of the open file, "" when there is none
 
     def __init__(self, lanes: Lanes | None = None, parent: QObject | None = None):
@@ -112,7 +113,7 @@ class Session(QObject):
         self.position = self.end = self.goal = 0
         self.playing = self.catching_up = self.exact = False
         self.speed, self.steps_per_second = 0.0, 0.0
-        self.blocked = self.failure = self.notice = self.file = ""
+        self.blocked = self.failure = self.notice = self.file = self.diagnosis = ""
         self.warns = False
         self._fading = QTimer(self)
         self._fading.setSingleShot(True)
@@ -539,6 +540,7 @@ class Session(QObject):
             self.exact,
             self.goal,
             self.studying,
+            self.diagnosis,
         )
 
     def _take(self, frame: work.Frame) -> None:
@@ -591,13 +593,14 @@ class Session(QObject):
             self._restarts = frame.restarted
             self.warns = True
             self.notice = _("The change is too far back to follow: all lanes begin again at step 0.")
+        self.diagnosis = frame.stopped.says if frame.stopped is not None else ""
         if frame.stopped is not None:
-            lane, step = frame.stopped
-            name = self.lanes[lane].name if lane < len(self.lanes) else ""
+            stopped = frame.stopped
+            name = self.lanes[stopped.lane].name if stopped.lane < len(self.lanes) else ""
             self.warns = True
-            self.notice = _(
-                "Lane {name}: the loss is not a finite number from step {step:,} on. Training has paused."
-            ).format(name=name, step=step)
+            self.notice = _("Lane {name}: a number is not finite at step {step:,}. Training has paused.").format(
+                name=name, step=stopped.step
+            )
 
         if frame.ended != self._ended:
             self._ended = frame.ended

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QObject, QThread
 
 from layerscope.core.data.base import Data
 from layerscope.core.data.summary import Inputs, summary_of
+from layerscope.core.diagnostics.autopsy import examine
 from layerscope.core.engine.program import Operation
 from layerscope.core.errors import InputError
 from layerscope.core.experiment import Experiment, identity
@@ -185,6 +185,18 @@ class Ended:
 
 
 @dataclass(frozen=True)
+class Stopped:
+    """A number of a lane is not finite in the coming step.
+
+    says   the autopsy's line: the operation and the cause; "" where nothing can be found any more
+    """
+
+    lane: int
+    step: int
+    says: str
+
+
+@dataclass(frozen=True)
 class Frame:
     """Everything that the window shows, as it stood at one moment. Frozen: the worker never looks back at it.
 
@@ -196,7 +208,7 @@ class Frame:
     exact        every lane carries the exact line of the step `shown`
     restarted    how often all lanes had to begin again because following was too far
     ended        lanes that early stopping has ended, with the step and the step of the best weights
-    stopped      (lane, step) whose loss stopped being finite, when that is why training paused
+    stopped      the lane in which a number is not finite, when that is why training paused
     """
 
     serial: int
@@ -211,7 +223,7 @@ class Frame:
     rate: float
     value: Value | None
     restarted: int
-    stopped: tuple[int, int] | None
+    stopped: Stopped | None
     failure: Failure | None
     ended: tuple[Ended, ...] = ()
 
@@ -244,6 +256,7 @@ class _Demanded:
     study: Study
     work: Progress
     step: int
+    position: int
 
 
 def run_key(experiment: Experiment) -> bytes:
@@ -324,8 +337,8 @@ class Worker(QThread):
         self._chunk = 1
         self._due = 0.0
         self._restarted = 0
-        self._stopped: tuple[int, int] | None = None
-        self._warned: set[int] = set()
+        self._stopped: Stopped | None = None
+        self._said: set[int] = set()  # lanes of which it was said that a number is not finite where they stand
         self._ended: dict[int, Ended] = {}
         self._failure: Failure | None = None
         self._value: Value | None = None
@@ -530,10 +543,11 @@ class Worker(QThread):
                 changes = differs_only_live(lane.experiment, job.experiment)
                 if changes is not None:
                     self._change_live(lane, changes)
+                    self._said.discard(i)
                     take(i, i)
                     open_places.remove(i)
         self._lanes = new
-        self._warned = {i for i in self._warned if i not in open_places}
+        self._said -= set(open_places)
         self._ended = {}
         for i in open_places:
             job = jobs[i]
@@ -598,12 +612,20 @@ class Worker(QThread):
 
     def _go(self, step: int) -> None:
         self._position = max(0, step)
+        self._said = {i for i in self._said if (lane := self._lane(i)) is not None and self._fails_by(lane, step)}
         self._ended = {}
         self._value = None
         self._stopped = None
         self._align()
         if self._all_finished():
             self._stay_at_the_end()
+
+    def _lane(self, index: int) -> _Lane | None:
+        return self._lanes[index] if index < len(self._lanes) else None
+
+    @staticmethod
+    def _fails_by(lane: _Lane, step: int) -> bool:
+        return lane.run.failed_step is not None and lane.run.failed_step <= step
 
     def _align(self) -> None:
         """Lanes that are past the position, or inside a step, go back to a checkpoint; `_work` does the rest."""
@@ -627,6 +649,7 @@ class Worker(QThread):
         self._stopped = None
         if self._all_finished():
             self._note_ended()
+            self._say_again()
             return
         self._ended = {}
         if self._position >= self._goal:
@@ -671,12 +694,13 @@ class Worker(QThread):
         self._go(goal)
         if direction > 0 and self._all_finished():
             self._note_ended()
+            self._say_again()
 
     def _move_operation(self, run: Run, direction: int) -> None:
         if run.step != self._position:
             run.seek(self._position)
         operations = run.program.operations
-        if direction > 0 and run.finished:
+        if direction > 0 and run.stopped:
             self._note_ended()
             return
         if direction > 0:
@@ -690,6 +714,13 @@ class Worker(QThread):
             self._value = Value(self._selected, operation, run.value(operation), done, len(operations))
         self._position = run.step
         self._align()
+        if direction > 0 and run.failed and not run.row:
+            self._say_again()
+
+    def _say_again(self) -> None:
+        """Somebody wants to go on where a number is not finite."""
+        self._said.clear()
+        self._watch_finite()
 
     def _work(self) -> Literal["", "fast", "slow"]:
         """Do about one chunk of what is to be done; "slow" when every step is to be seen, "" when idle."""
@@ -698,6 +729,7 @@ class Worker(QThread):
             self._catch_up(behind)
             if self._all_finished():
                 self._stay_at_the_end()
+            self._watch_finite(going_back=False)
             return "fast"
         if not self._playing:
             return ""
@@ -722,7 +754,7 @@ class Worker(QThread):
         steps = self._position - before
         self._adapt(steps, time.perf_counter() - began)
         self._count(steps)
-        self._watch_finite(steps)
+        self._watch_finite()
         self._note_ended()
         if self._all_finished():
             self._playing = False
@@ -752,7 +784,7 @@ class Worker(QThread):
 
     def _note_ended(self) -> None:
         for index, lane in enumerate(self._lanes):
-            if lane is not None and self._is_ended(lane) and index not in self._ended:
+            if lane is not None and lane.run.stopped and self._is_ended(lane) and index not in self._ended:
                 self._ended[index] = Ended(index, lane.run.step, lane.run.best_step)
 
     def _take_best(self) -> None:
@@ -792,22 +824,25 @@ class Worker(QThread):
             self._rate = self._counted / passed
             self._counted, self._counted_since = 0, now
 
-    def _watch_finite(self, steps: int) -> None:
-        """Training pauses at the first step whose loss is not a finite number; once per lane."""
+    def _watch_finite(self, going_back: bool = True) -> None:
+        """Training pauses at the first step in which a number is not finite, once per lane and arrival.
+
+        going_back   whether all lanes go to that step; not where one only follows the others
+        """
         for index, lane in enumerate(self._lanes):
-            if lane is None or index in self._warned:
+            if lane is None or not lane.run.failed or lane.run.row:
+                self._said.discard(index)
                 continue
-            view = lane.run.record.view()
-            first = max(0, view.row(self._position - steps))
-            loss = view.block[first:, 0] if view.stride == 1 else view.low[first:, 0] + view.high[first:, 0]
-            wrong = ~np.isfinite(loss)
-            if wrong.any():
-                step = int(view.kept_steps[first + int(np.argmax(wrong))])
-                self._warned.add(index)
+            if index in self._said:
+                continue
+            self._said.add(index)
+            step = lane.run.step
+            if going_back:
                 self._playing = False
                 self._go(step)
-                self._stopped = (index, step)
-                return
+            found = examine(lane.run)
+            self._stopped = Stopped(index, step, found.short if found is not None else "")
+            return
 
     # --- studies
 
@@ -816,7 +851,7 @@ class Worker(QThread):
         for lane in self._lanes:
             if lane is not None and lane.run.row == 0:
                 for study in studies:
-                    self._demanded.append(_Demanded(lane, study, study.work(lane.run), lane.run.step))
+                    self._demanded.append(_Demanded(lane, study, study.work(lane.run), lane.run.step, self._position))
         self._demands = len(self._demanded)
 
     def _study_on(self) -> None:
@@ -826,7 +861,8 @@ class Worker(QThread):
         while self._demanded and time.perf_counter() < until:
             now = self._demanded[0]
             there = any(lane is now.lane for lane in self._lanes)
-            if not there or now.lane.run.step != now.step or now.lane.run.row:
+            moved = now.position != self._position or now.lane.run.step != now.step or now.lane.run.row
+            if not there or moved:
                 self._demanded.popleft()
                 continue
             try:

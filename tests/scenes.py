@@ -10,11 +10,15 @@ from functools import lru_cache
 import numpy as np
 from experiments import act, dense, experiment
 
+from layerscope.core.diagnostics.autopsy import Autopsy, Cause, Growth, Operand
 from layerscope.core.diagnostics.probes import LAYER_COLUMNS
+from layerscope.core.diagnostics.proposal import Proposal
 from layerscope.core.engine.layout import RUN_COLUMNS
 from layerscope.core.figures.figure import Lane, Scene
 from layerscope.core.network import plan
 from layerscope.core.record import Detail, Record, RecordView
+from layerscope.core.studies.autopsy import AutopsyStudy
+from layerscope.core.studies.base import Answer
 from layerscope.core.theory.mean_field import predict
 
 RANGE_TEST = {"kind": "range_test", "start": 1e-4, "end": 10.0, "steps": 40}
@@ -78,6 +82,39 @@ def detail(layers: int, step: int) -> Detail:
     return Detail(step, spread[:, None] * np.linspace(1.0, 0.5, layers))
 
 
+def failure(view: RecordView) -> Autopsy:
+    """What an autopsy would say if the step behind the record failed."""
+    step = int(view.kept_steps[-1]) + view.stride if len(view.kept_steps) else 0
+    growth = tuple(
+        Growth(name, view.kept_steps, view.values(quantity), 1.2, len(view.kept_steps) - 1)
+        for name, quantity in (("loss", "loss"), ("norm of the gradient", "gradient_norm"))
+    )
+    last = float(view.values("loss")[-1]) if len(view.kept_steps) else math.inf
+    size = "large" if math.isfinite(last) else "infinite"
+    return Autopsy(
+        step=step,
+        network=0,
+        phase="forward",
+        path="2",
+        operation="the way forward through Dense 2",
+        kernel="dense_forward",
+        role="activation",
+        owner="2",
+        tensor="the output a of Dense 2",
+        name="",
+        index=(3, 1),
+        sample=17,
+        value="infinite (∞)",
+        count=4,
+        of=128,
+        before=None,
+        operands=(Operand("weight", -3e19, 2e18), Operand("x", 0.0, 4e20, 1.5)),
+        growth=growth,
+        cause=Cause("rate", "the learning rate 100 is too large", (f"The last loss is {size}.",)),
+        proposals=(Proposal("learning rate 1 instead of 100", (("training.optimizer.learning_rate", 1.0),)),),
+    )
+
+
 class Lanes:
     """Makes lanes of a small network of `depth` hidden layers."""
 
@@ -108,7 +145,15 @@ class Lanes:
             kept.details.append(detail(len(paths), steps - 1))
         predictions = predict(layout, 1.0) if theory else ()
         return Lane(
-            name, label, kept.view(), layout, predictions, ("Test", 7, "0123456789ab"), math.log(10), made.training
+            name,
+            label,
+            kept.view(),
+            layout,
+            predictions,
+            ("Test", 7, "0123456789ab"),
+            math.log(10),
+            made.training,
+            answers={AutopsyStudy(): Answer(steps, failure(kept.view()))},
         )
 
     def thinned(self) -> Lane:

@@ -104,6 +104,33 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Region:
+    """A part of the arena with the name of what stands there.
+
+    role        "input", "target", "activation", "output gradient", "share" (of a gradient that several layers send
+                back), "parameter", "gradient" (of a parameter), "update", "memory" (an array of the optimizer or the
+                averaging), "scalar" (one number of theirs), "copy" (a parameter in 16 bits), "inner" (a layer's own),
+                "index" (places, kept as numbers), "room" (needed within one row, nobody reads it afterward)
+    path        the layer that it belongs to, "data", or "" where it belongs to none
+    name        of the parameter, the inner value or the single number; "" elsewhere
+    slot        what the array of the optimizer or the averaging is called there
+    shape       of one sample's where there is one per sample, else of the whole
+    """
+
+    at: int
+    role: str
+    path: str
+    name: str
+    shape: Shape
+    per_sample: bool = False
+    slot: str = ""
+
+    def count(self, rows: int) -> int:
+        """Numbers of it that a minibatch of so many samples uses."""
+        return math.prod(self.shape) * (rows if self.per_sample else 1)
+
+
+@dataclass(frozen=True)
 class Operation:
     """Rows of the table that a person sees as one step of the computation.
 
@@ -149,6 +176,8 @@ class Program:
     run_columns, layer_columns  what a step reports: of the run, then of one layer after the other
     remembered                  what `kept` holds behind the parameters, by name and in order
     slots, scalars              places of its arrays and of its single numbers
+    regions                     what stands where in the arena
+    watched                     where in `hyper` it is counted how many inputs and inner values were not finite
     stand_ins                   arrays that layers compute for layers that they wrap, with their gradients
     """
 
@@ -174,6 +203,8 @@ class Program:
     inputs: Wire
     targets: Wire
     outputs: Wire
+    regions: tuple[Region, ...]
+    watched: int
     stand_ins: tuple[Tensor, ...] = ()
 
     @property
@@ -236,6 +267,8 @@ class Builder:
             self.run_columns += scaling.RUN_COLUMNS
         if self.format is not None:
             self.layer_columns += precision.COUNT_COLUMNS
+        if any(card.layer.inside(card.given) for card in network.cards):
+            self.layer_columns += probes.SHARE_COLUMNS
         self._cards = {card.path: card for card in network.cards}
         self._size = 0
         self._constants: list[float] = []
@@ -246,12 +279,16 @@ class Builder:
         self._update: list[Group] = []
         self._path = ""
         self._open: tuple[Group, Group] = (Group("", ""), Group("", ""))
+        self._to_watch: list[tuple[int, int]] = []  # (place, count) of inner values of the current layer
         self._asked: list[tuple[int, Wire]] = []  # places for gradients that the current layer asked for
         self._counted: dict[int, int] = {}  # where a wire's counts of what was lost begin, by its place in the arena
-        self._readers: dict[int, int] = {}
+        self._shares: dict[int, list[tuple[str, int]]] = {}  # of a wire's gradient, by the wire: (whose, place)
+        self._starts: list[tuple[str, Wire]] = []  # first layers of the chains inside of blocks, and what goes in
         self._producers: dict[int, Group] = {}
         self._stand_ins: dict[tuple[str, str], Tensor] = {}
         self.layers: list[LayerColumns] = []
+        self.regions: list[Region] = []
+        self.watched = self.constant(0.0)
         self.base_rate = self.live("training.optimizer.learning_rate", experiment.training.optimizer.learning_rate)
         self.rate = self.constant(experiment.training.optimizer.learning_rate)
         self.norm = self.constant(0.0)  # of the gradient as the chain has made it so far
@@ -279,7 +316,8 @@ class Builder:
         self.gradients = self._reserve(self.parameter_count)
         # One parameter array is updated after the other, so that its update is still in the cache when it is
         # subtracted.
-        self.update_at = self._reserve(max((p.count for _, p, _ in places), default=0))
+        largest = max((p.count for _, p, _ in places), default=0)
+        self.update_at = self._reserve(largest)
         # Layers read rounded copies of the master weights. What a layer keeps up itself stays as it is: running
         # statistics are float32 in mixed-precision training.
         self.copies = self._reserve(self.parameter_count) if self.format is not None and training.master_weights else 0
@@ -287,6 +325,18 @@ class Builder:
             Tensor(path, p, at + (self.copies if p.trained else 0), self.gradients + at, self.update_at, at)
             for path, p, at in places
         )
+        for tensor in self.tensors:
+            path, p = tensor.path, tensor.parameter
+            self.regions.append(Region(tensor.master, "parameter", path, p.name, p.shape))
+            if tensor.at != tensor.master:
+                self.regions.append(Region(tensor.at, "copy", path, p.name, p.shape))
+            if p.trained:
+                self.regions.append(Region(tensor.gradient, "gradient", path, p.name, p.shape))
+                self.regions += [
+                    Region(self.slot(slot, tensor), "memory", path, p.name, p.shape, slot=slot) for slot in self.slots
+                ]
+        self.regions += [Region(at, "scalar", "", name, (1,)) for name, at in self.scalars.items()]
+        self.regions.append(Region(self.update_at, "update", "", "", (largest,)))
 
     @property
     def remembered(self) -> tuple[str, ...]:
@@ -333,11 +383,25 @@ class Builder:
     def wire(self, shape: Shape, gradient: bool = True) -> Wire:
         """Room for one value of this shape per sample, and for its gradient where there is a way back."""
         count = self.batch_size * math.prod(shape)
-        return Wire(shape, self._reserve(count), self._reserve(count) if gradient and self.training else -1)
+        wire = Wire(shape, self._reserve(count), self._reserve(count) if gradient and self.training else -1)
+        role = {"data": "input", "targets": "target"}.get(self._path, "activation")
+        self.regions.append(Region(wire.at, role, self._path, "", shape, True))
+        if wire.gradient >= 0:
+            self.regions.append(Region(wire.gradient, "output gradient", self._path, "", shape, True))
+        return wire
 
-    def scratch(self, count: int) -> int:
-        """Room for `count` numbers of the layer's own."""
-        return self._reserve(count)
+    def scratch(self, count: int, name: str = "", *, role: str = "inner", watched: bool = False) -> int:
+        """Room for `count` numbers of the layer's own.
+
+        name      what they are, in a word or a formula's letter: "1/σ"
+        role      "index" where they are places and no values, "room" where only one row works with them
+        watched   whether an infinity there might leave no trace behind: dividing by one gives a zero
+        """
+        at = self._reserve(count)
+        self.regions.append(Region(at, role, self._path, name, (count,)))
+        if watched and self.training:
+            self._to_watch.append((at, count))
+        return at
 
     def parameter(self, name: str) -> Tensor:
         """The current layer's parameter of this name."""
@@ -353,6 +417,8 @@ class Builder:
         """Room for an array that the current layer computes and a layer that it wraps takes for its parameter."""
         at, gradient = self._reserve(parameter.count), self._reserve(parameter.count)
         tensor = Tensor(self._path, parameter, at, gradient, -1, -1)
+        self.regions.append(Region(at, "inner", self._path, parameter.name, parameter.shape))
+        self.regions.append(Region(gradient, "inner", self._path, f"∂L/∂{parameter.name}", parameter.shape))
         self._stand_ins[self._path, parameter.name] = tensor
         return tensor
 
@@ -375,15 +441,16 @@ class Builder:
         The first to ask writes in place; every further reader of the same wire (a skip connection) gets room of its
         own, and the shares are added before the gradient is used.
         """
-        readers = self._readers.get(wire.at, 0)
-        self._readers[wire.at] = readers + 1
+        shares = self._shares.setdefault(wire.at, [])
         place = wire.gradient
-        if readers > 0:
+        if shares:
             place = self._reserve(self.batch_size * wire.width)
+            self.regions.append(Region(place, "share", self._path, "", wire.shape, True))
             rows: list[Row] = [(add_share, (wire.gradient, place, wire.width))]
             if self.format is not None:
                 rows.append(self._rounding(wire.gradient, wire, precision.GRADIENT))
             self._producers[wire.at].rows[:0] = rows
+        shares.append((self._path, place))
         self._asked.append((place, wire))
         group = self._open[1]
         group.place, group.shape, group.symbol = place, wire.shape, "∂L/∂x"
@@ -441,9 +508,9 @@ class Builder:
     def layer(self, path: str, x: Wire) -> Wire:
         """Write the layer at `path` with its probes and what is inside of it; the wire that carries its output."""
         card = self._cards[path]
-        outer = self._path, self._open, self._asked
+        outer = self._path, self._open, self._asked, self._to_watch
         forward, backward = Group(path, "forward"), Group(path, "backward")
-        self._path, self._open, self._asked = path, (forward, backward), []
+        self._path, self._open, self._asked, self._to_watch = path, (forward, backward), [], []
         y = card.layer.emit(self, x)
         # Behind the groups of the layers inside, which were laid down meanwhile; on the way back before them.
         self._forward.append(forward)
@@ -475,15 +542,40 @@ class Builder:
             if self.scale is not None:
                 measuring.append((scaling.unscale_measured, (gradient_column, SCALED, self.scale)))
             backward.rows[:0] = measuring
+        for at, count in self._to_watch:
+            self.forward(probes.watch, at, count, 0, self.watched)
+            self.backward(probes.watch, at, count, 0, self.watched)
         self.layers.append(LayerColumns(path, card.layer.kind_name(), x, y, weight, column))
-        self._path, self._open, self._asked = outer
+        self._path, self._open, self._asked, self._to_watch = outer
         return y
 
     def chain(self, inner: Chain, x: Wire) -> Wire:
         """Write a chain of layers inside of the current one; the wire that carries its output."""
-        for path, _layer in inner.members(self._path):
+        for number, (path, _layer) in enumerate(inner.members(self._path)):
+            if number == 0:
+                self._starts.append((path, x))
             x = self.layer(path, x)
         return x
+
+    def measure_shares(self) -> None:
+        """Before the shares of the gradient of a block's input are added up: how large each chain's inside is, with
+        all that the layers inside of its first layer hand back.
+        """
+        columns = {layer.path: layer.first_column for layer in self.layers}
+        for path, wire in self._starts:
+            whole = self._shares.get(wire.at, [])
+            places = [place for asker, place in whole if asker == path or asker.startswith(f"{path}.")]
+            if not 0 < len(places) <= layout.WIDTH - probes.SHARES:
+                continue  # none: the input is the data, whose gradient nobody needs. Or more than one row can name.
+            column = columns[path] + self.layer_columns.index(probes.SHARE_COLUMNS[0])
+            rows: list[Row] = [(probes.measure_share, (column, wire.width, len(places), *places))]
+            if self.scale is not None:
+                rows.append((scaling.unscale_measured, (column, 1, self.scale)))
+            self._producers[wire.at].rows[:0] = rows
+
+    def begin_data(self, part: str) -> None:
+        """What is laid out now belongs to the "data" or the "targets"."""
+        self._path = part
 
     def begin_loss(self, outputs: Wire) -> None:
         self._path = "loss"
@@ -595,7 +687,9 @@ def compile_program(
     build = Builder(
         experiment, network, evaluation_rows or experiment.training.batch_size, training, record and training
     )
+    build.begin_data("data")
     inputs = build.wire(data.shape, gradient=False)
+    build.begin_data("targets")
     targets = experiment.loss.encode(data.t_train[:1], _last_shape(network)).shape[1]
     build.targets = build.wire((targets,), gradient=False)
 
@@ -603,6 +697,8 @@ def compile_program(
     begin = draw_minibatch if training else next_block
     first.rows.append((begin, (inputs.at, build.targets.at, inputs.width, targets)))
     build.begin_rounding(first, inputs)
+    if training:
+        first.rows.append((probes.watch, (inputs.at, inputs.width, 1, build.watched)))
 
     x = inputs
     for index, _layer in working(experiment.network):
@@ -611,6 +707,8 @@ def compile_program(
     experiment.loss.emit(build, x)
     if training:
         build.end_loss(x)
+        if record:
+            build.measure_shares()
         _emit_update(build)
 
     forward, backward, update = build.groups()
@@ -639,6 +737,8 @@ def compile_program(
         inputs=inputs,
         targets=build.targets,
         outputs=x,
+        regions=tuple(build.regions),
+        watched=build.watched,
         stand_ins=build.stand_ins,
     )
 

@@ -29,6 +29,10 @@ Array = NDArray[np.float64]
 Scale = Literal["linear", "log", "symlog"]
 Dash = Literal["solid", "dashed", "dotted", "dash-dot"]
 Marker = Literal["", "circle", "square", "triangle", "diamond"]
+# What is read where the mouse is, line by line, in place of the numbers that are drawn: of the point (the box) with
+# this index. No lines: nothing is to be read there. Asked when somebody points, because a figure is drawn thirty times
+# a second.
+Says = Callable[[int], Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,10 @@ class Axis:
 
 @dataclass(frozen=True)
 class Line:
-    """Points joined by a line; a NaN is a gap."""
+    """Points joined by a line; a NaN is a gap.
+
+    says   see `Says`
+    """
 
     x: Array
     y: Array
@@ -62,6 +69,7 @@ class Line:
     width: float = 2.0
     faint: bool = False
     axis: Literal["left", "right"] = "left"
+    says: Says | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,7 @@ class Boxes:
     All arrays are (n,); `width` and `shift` are in units of x. NaN entries draw nothing.
 
     marker   what marks the middle; a line across the box when empty
+    says     see `Says`
     """
 
     x: Array
@@ -95,6 +104,7 @@ class Boxes:
     width: float = 0.3
     shift: float = 0.0
     marker: Marker = ""
+    says: Says | None = None
 
 
 @dataclass(frozen=True)
@@ -224,6 +234,19 @@ class Table(Mapping[str, NDArray[Any]]):
 
 
 @dataclass(frozen=True)
+class Remark:
+    """A sentence that belongs to the figure and stands above its plots: what was found, what to try.
+
+    color   by role
+    head    a word before it, bold: "Why"; "" without
+    """
+
+    text: str
+    color: str = "text"
+    head: str = ""
+
+
+@dataclass(frozen=True)
 class Figure:
     """Plots below one another or side by side, with what a reader needs to know.
 
@@ -234,6 +257,7 @@ class Figure:
     beside    the plots stand side by side
     words     what is written below the plots
     stamp     name, seed, step and hash of the experiments, for the file's metadata
+    remarks   sentences above the plots, each in as many lines as it needs
     """
 
     name: str
@@ -246,6 +270,7 @@ class Figure:
     heights: tuple[float, ...] = ()
     beside: bool = False
     words: tuple[Words, ...] = ()
+    remarks: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ class Theme:
     healthy                   a pale span behind data
     warning, alarm, good      states
     theory                    theory that belongs to no lane
+    fifth                     stands beside the lanes' four where things are told that are no lanes
     """
 
     name: str
@@ -87,6 +88,7 @@ THEMES: dict[str, Theme] = {
             "lane-1": "#d55e00",  # vermillion
             "lane-2": "#009e73",  # bluish green
             "lane-3": "#cc79a7",  # reddish purple
+            "fifth": "#8a7a00",  # yellow, darkened
             "text": "#1b2430",
             "muted": "#66717f",
             "axis": "#a9b1bb",
@@ -110,6 +112,7 @@ THEMES: dict[str, Theme] = {
             "lane-1": "#e69f00",  # orange
             "lane-2": "#009e73",  # bluish green
             "lane-3": "#cc79a7",  # reddish purple
+            "fifth": "#f0e442",  # yellow
             "text": "#e8ebef",
             "muted": "#9aa4b0",
             "axis": "#5d6773",

@@ -48,6 +48,10 @@ GROUPS: dict[str, str] = {
 }
 
 
+# What changes the gradient's size on its way back; see `diagnostics/waterfall.py`.
+Part = Literal["weights", "function", "normalization", "skip", "branches", "pooling", "dropout", "shape"]
+
+
 class Parameter(msgspec.Struct, frozen=True):
     """One array that training changes.
 
@@ -120,6 +124,9 @@ class Layer(Kind, frozen=True, kw_only=True):
 
     # where the palette offers it
     group: ClassVar[Group] = "weights"
+
+    # what it is to the gradient on its way back, where that does not follow from its group
+    part: ClassVar[Part | None] = None
 
     # the sign of how the chains inside come together: "+" added, "∥" side by side; "" where nothing has to
     joined: ClassVar[str] = ""

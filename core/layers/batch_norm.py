@@ -83,12 +83,12 @@ class BatchNorm(Layer, frozen=True, kw_only=True, tag="batch_norm"):
         mean, variance = build.parameter("running_mean"), build.parameter("running_variance")
         places = x.width // n
         epsilon = build.constant(self.epsilon)
-        centers, scales = build.scratch(n), build.scratch(n)
+        centers, scales = build.scratch(n, "μ", watched=True), build.scratch(n, "1/σ", watched=True)
         if not build.training:
             kept = gamma.at, beta.at, mean.at, variance.at
             build.forward(batch_norm_evaluated, x.at, y.at, *kept, scales, n, places, epsilon)
             return y
-        part = build.scratch(n)
+        part = build.scratch(n, N_("sums"), role="room")
         momentum = build.live(build.here("momentum"), self.momentum)
         arrays = gamma.at, beta.at, mean.master, variance.master, centers, scales, part
         build.forward(batch_norm_forward, x.at, y.at, *arrays, n, places, epsilon, momentum)

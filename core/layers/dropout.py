@@ -68,7 +68,7 @@ class Dropout(Layer, frozen=True, kw_only=True, tag="dropout"):
         if not build.training:
             return x
         y = build.wire(x.shape)
-        mask = build.scratch(build.batch_size * x.width)
+        mask = build.scratch(build.batch_size * x.width, N_("mask"))
         rate = build.live(build.here("rate"), self.rate)
         build.forward(dropout_forward, x.at, y.at, mask, x.width, rate, build.stream(PURPOSE))
         if x.gradient >= 0:

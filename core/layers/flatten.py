@@ -12,7 +12,7 @@ from ..engine.layout import ROWS
 from ..engine.memory import block
 from ..text import N_, _
 from ..worked import Equation, LayerSlide, equation, number
-from .base import Group, Layer, Shape
+from .base import Group, Layer, Part, Shape
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
@@ -29,6 +29,7 @@ class Flatten(Layer, frozen=True, kw_only=True, tag="flatten"):
 
     label: ClassVar[str] = N_("Flatten")
     group: ClassVar[Group] = "shape"
+    part: ClassVar[Part | None] = "shape"
     formula: ClassVar[str] = "y[(i w + j) c + k] = x[i, j, k]"
     source: ClassVar[str] = "torch.nn.Flatten (whose images have their channels first)"
 

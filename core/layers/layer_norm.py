@@ -64,7 +64,8 @@ class LayerNorm(Layer, frozen=True, kw_only=True, tag="layer_norm"):
     def emit(self, build: Builder, x: Wire) -> Wire:
         y = build.wire(x.shape)
         gamma, beta = build.parameter("gamma"), build.parameter("beta")
-        centers, scales = build.scratch(build.batch_size), build.scratch(build.batch_size)
+        rows = build.batch_size
+        centers, scales = build.scratch(rows, "μ", watched=True), build.scratch(rows, "1/σ", watched=True)
         epsilon = build.constant(self.epsilon)
         build.forward(layer_norm_forward, x.at, y.at, gamma.at, beta.at, centers, scales, x.width, epsilon)
         dx = build.gradient_of(x) if x.gradient >= 0 else -1

@@ -196,7 +196,7 @@ class MaxPool(Pool, frozen=True, kw_only=True, tag="max_pool"):
 
     def emit(self, build: Builder, x: Wire) -> Wire:
         y = build.wire(self.output_shape(x.shape))
-        winners = build.scratch(build.batch_size * y.width)
+        winners = build.scratch(build.batch_size * y.width, N_("winners"), role="index")
         geometry = self.geometry(x.shape)
         build.forward(max_pool_forward, x.at, y.at, winners, *geometry)
         if x.gradient >= 0:

@@ -20,7 +20,7 @@ from ..fields import about
 from ..initializers import Zeros
 from ..text import N_, _
 from ..worked import Equation, LayerSlide, equation, number, sum_of, sum_of_squares
-from .base import Group, Layer, Parameter, Shape
+from .base import Group, Layer, Parameter, Part, Shape
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Wire
@@ -41,6 +41,7 @@ class WeightNorm(Layer, frozen=True, kw_only=True, tag="weight_norm"):
 
     label: ClassVar[str] = N_("Weight norm")
     group: ClassVar[Group] = "normalization"
+    part: ClassVar[Part | None] = "weights"  # the gradient meets W alone; length and direction are behind it
     formula: ClassVar[str] = "W = g v / ‖v‖  for every unit"
     source: ClassVar[str] = (
         "Salimans & Kingma 2016 (arXiv 1602.07868), eq. 2 and 3; torch.nn.utils.parametrizations.weight_norm"
@@ -108,7 +109,7 @@ class WeightNorm(Layer, frozen=True, kw_only=True, tag="weight_norm"):
         weight = build.stand_in(self._weight(x.shape))
         m = weight.parameter.shape[-1]
         n = weight.parameter.count // m
-        lengths, room = build.scratch(m), build.scratch(2 * m)
+        lengths, room = build.scratch(m, "‖v‖", watched=True), build.scratch(2 * m, N_("sums"), role="room")
         build.forward(weight_norm_forward, direction.at, magnitude.at, weight.at, lengths, room, n, m)
         y = build.wrapped(self.layer, x)
         gradients = weight.gradient, direction.gradient, magnitude.gradient

@@ -39,7 +39,7 @@ class SoftmaxCrossEntropy(Loss, frozen=True, kw_only=True, tag="softmax_cross_en
 
     def write(self, build: Builder, x: Wire) -> None:
         # Where there is a way back, the probabilities are kept where the gradient will be.
-        probabilities = x.gradient if x.gradient >= 0 else build.scratch(build.batch_size * x.width)
+        probabilities = x.gradient if x.gradient >= 0 else build.scratch(build.batch_size * x.width, "p")
         numbers = x.at, probabilities, build.targets.at, x.width, build.constant(self.label_smoothing)
         build.forward(cross_entropy_forward, *numbers)
         build.backward(cross_entropy_backward, *numbers)
@@ -70,8 +70,9 @@ class SoftmaxCrossEntropy(Loss, frozen=True, kw_only=True, tag="softmax_cross_en
         )
 
     def predict(self, outputs: Array) -> Array:
-        powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
+        with np.errstate(invalid="ignore"):  # two infinite outputs: their answer is NaN
+            powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+            return powers / powers.sum(axis=1, keepdims=True)
 
     def of_predictions(self, predictions: Array, t: Array) -> float:
         q = (1.0 - self.label_smoothing) * t + self.label_smoothing / t.shape[1]

@@ -139,6 +139,10 @@ class PlotArea:
                 continue
             low, high = shown
             self.zoom_to(side, 0.5 * (low + high), 0.5 * (high - low))  # type: ignore[arg-type]
+            # Plots with the same horizontal axis have its numbers below the last of them only.
+            for other in self.view.areas if side == "x" else ():
+                if other is not self and other.plot.x == self.plot.x:
+                    other.zoom["x"] = self.zoom["x"]
         self.view.redraw()
         self.view.zoomed.emit()
 

@@ -12,12 +12,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from html import escape
 from typing import Any, ClassVar
 
 import msgspec
 from PySide6.QtCore import QEvent, QMimeData, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QActionGroup, QGuiApplication, QHideEvent, QImage, QMouseEvent, QShowEvent
-from PySide6.QtWidgets import QDialog, QFrame, QHBoxLayout, QMenu, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QFrame, QHBoxLayout, QLabel, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from layerscope.core.errors import InputError
 from layerscope.core.fields import Described, Field, build, describe
@@ -31,6 +32,7 @@ from ..explain import kind_label
 from ..forms import Form, capital
 from ..roles import ElidedLabel, RoleLabel
 from ..session import Session
+from ..theme import current
 from .explanation import ExplanationPopup
 from .numbers import NumbersDialog
 from .painter import FigureView
@@ -62,6 +64,7 @@ class Panel(QFrame):
     at_first     part of the layout that the program begins with; the others are in the menu of panels
 
     maximize_wanted, hide_wanted   asked of the grid
+    other_wanted                   asked of the grid: another figure, by name, in this one's place
     export_wanted                  asked of whoever shows the export dialog; by default the panel shows it itself
     """
 
@@ -71,6 +74,7 @@ class Panel(QFrame):
 
     maximize_wanted = Signal()
     hide_wanted = Signal()
+    other_wanted = Signal(str)
     options_changed = Signal()
 
     def __init__(self, session: Session, parent: QWidget | None = None):
@@ -86,6 +90,7 @@ class Panel(QFrame):
         self.destroyed.connect(partial(session.want, self._wish, ()))
         self.setProperty("surface", "card")
         self.setObjectName(f"panel-{self.name}")
+        self.setProperty("panel", self.name)
         self._quiet = QTimer(self, singleShot=True, interval=SAID_MILLISECONDS)
         self._quiet.timeout.connect(self._show_subtitle)
         self._make()
@@ -102,6 +107,11 @@ class Panel(QFrame):
         self._title.setWordWrap(False)
         self._subtitle = ElidedLabel("", "muted")
         self._subtitle.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self._others = _bare_button("▾")
+        self._others.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.others_menu = QMenu(self)
+        self.others_menu.aboutToShow.connect(self.fill_others)
+        self._others.setMenu(self.others_menu)
         self._explain = _bare_button("?")
         self._explain.clicked.connect(self.explain)
         self._more = _bare_button("⋯")
@@ -116,7 +126,8 @@ class Panel(QFrame):
         row.setContentsMargins(14, 7, 8, 0)
         row.setSpacing(4)
         row.addWidget(self._title)
-        row.addSpacing(8)
+        row.addWidget(self._others)
+        row.addSpacing(4)
         row.addWidget(self._subtitle, 1)
         self._ask = QToolButton()
         self._ask.setProperty("kind", "quiet")
@@ -132,11 +143,23 @@ class Panel(QFrame):
         column = QVBoxLayout(self)
         column.setContentsMargins(1, 1, 1, 6)
         column.setSpacing(2)
+        self._remarks = QLabel()
+        self._remarks.setWordWrap(True)
+        self._remarks.setTextFormat(Qt.TextFormat.RichText)
+        self._remarks.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._remarks.setContentsMargins(14, 0, 12, 2)
+        self._remarks.setVisible(False)
         column.addWidget(header)
+        column.addWidget(self._remarks)
         column.addWidget(self.view, 1)
         self.setFocusProxy(self.view)
+        self._others.setVisible(False)
         self._popup: ExplanationPopup | None = None
         self.numbers: NumbersDialog | None = None
+
+    def offer_others(self) -> None:
+        """Somebody listens to `other_wanted`: the button appears."""
+        self._others.setVisible(True)
 
     # --- the figure
 
@@ -168,7 +191,8 @@ class Panel(QFrame):
         """Build the figure of the present moment and show it."""
         self._stale = False
         self.builds += 1
-        self.view.draw(self._built())
+        self.view.draw(figure := self._built())
+        self._show_remarks(figure)
         if not self._quiet.isActive():
             self._show_subtitle()
         if self._popup is not None and self._popup.isVisible():
@@ -185,6 +209,22 @@ class Panel(QFrame):
                 log.exception("figure %s", self.name)
             said = _("This figure cannot be drawn ({reason}); the training goes on.").format(reason=error)
             return Figure(self.name, self.title, "", (), empty=said)
+
+    def _show_remarks(self, figure: Figure) -> None:
+        """The figure's sentences between its title and its plots."""
+        theme = current()
+
+        def line(text: str, color: str, head: str) -> str:
+            if not head:
+                return f'<p style="margin:0;color:{theme.color(color)}">{escape(text)}</p>'
+            return (
+                f'<p style="margin:0"><b style="color:{theme.color(color)}">{escape(head)}</b>&nbsp; {escape(text)}</p>'
+            )
+
+        said = "".join(line(remark.text, remark.color, remark.head) for remark in figure.remarks)
+        if self._remarks.text() != said:
+            self._remarks.setText(said)
+            self._remarks.setVisible(bool(said))
 
     def _show_subtitle(self) -> None:
         subtitle = self.view.figure.subtitle if self.view.figure is not None else ""
@@ -285,6 +325,15 @@ class Panel(QFrame):
         self._entry(_("Copy"), self.copy, _("Copy the figure as a picture, and its numbers as text"))
         self._entry(_("Export this panel…"), self.export, _("Save the figure for slides or paper"))
         self._entry(_("Show numbers…"), self.show_numbers, _("Show the numbers behind the figure as a table"))
+
+    def fill_others(self) -> None:
+        """Every figure that can take this one's place; those that are on the screen somewhere else change places."""
+        self.others_menu.clear()
+        for kind in panels():
+            action = self.others_menu.addAction(_(FIGURES[kind.name].title))
+            action.setCheckable(True)
+            action.setChecked(kind.name == self.name)
+            action.triggered.connect(lambda _checked=False, name=kind.name: self.other_wanted.emit(name))
 
     def _entry(self, text: str, does: Any, tip: str = "") -> QAction:
         action = self.menu.addAction(text)
@@ -404,6 +453,7 @@ class Panel(QFrame):
         self.setAccessibleName(self.title)
         for button, name in (
             (self._ask, _("Compute this for the moment that is shown; it takes a while")),
+            (self._others, _("Show another figure here")),
             (self._explain, _("What is this?")),
             (self._more, _("Options, copy, export")),
         ):
