@@ -436,7 +436,7 @@ def _check(options: argparse.Namespace) -> int:
     drawn_columns = _("output"), _("parameters"), _("std W"), _("n Var W")
     for label in (*drawn_columns, _("expected rms"), _("gradient factor"), _("gradient")):
         table.add_column(label, justify="right")
-    expected = {p.path: p for p in predictions_for(layout, data)}
+    expected = {p.path: p for p in predictions_for(layout, data, experiment.training.batch_size)}
     with _Progress(N_("preparing the engine")) as progress:
         drawn = _weights(experiment, data, progress)
     for depth, card in _outer_first(layout.cards):

@@ -23,7 +23,12 @@ def lane_of(run: Run, name: str = "A", label: str = "", step: int | None = None)
     """
     looking = step is None or step >= run.record.end or step == run.step
     view = run.view(looking=looking)
-    return _lane(name, label, view, run.program.plan, run.experiment, predictions_for(run.program.plan, run.data))
+    return _lane(name, label, view, run.program.plan, run.experiment, expected_of(run))
+
+
+def expected_of(run: Run) -> tuple[LayerPrediction, ...]:
+    """What theory expects of a run's layers in its minibatches."""
+    return predictions_for(run.program.plan, run.data, run.experiment.training.batch_size)
 
 
 def scene_of(runs: Sequence[tuple[str, str, Run]], step: int | None = None) -> Scene:
@@ -46,7 +51,9 @@ def lane_from_folder(folder: str | Path, name: str = "A", label: str = "") -> La
     predictions: tuple[LayerPrediction, ...] = ()
     # The data may be elsewhere now. The record is complete without them, only theory needs their mean square.
     with suppress(InputError):
-        predictions = predictions_for(layout, experiment.data.load(experiment.seed, folder))
+        predictions = predictions_for(
+            layout, experiment.data.load(experiment.seed, folder), experiment.training.batch_size
+        )
     return _lane(name, label, view, layout, experiment, predictions)
 
 

@@ -39,6 +39,7 @@ class BatchNorm(Layer, frozen=True, kw_only=True, tag="batch_norm"):
 
     label: ClassVar[str] = N_("Batch norm")
     group: ClassVar[Group] = "normalization"
+    compares_samples: ClassVar[bool] = True
     formula: ClassVar[str] = "y = γ (x − μ_B) / √(σ²_B + ε) + β"
     source: ClassVar[str] = "Ioffe & Szegedy 2015 (arXiv 1502.03167), algorithm 1; torch.nn.BatchNorm1d"
 
