@@ -37,7 +37,7 @@ from ..activations import Activation
 if TYPE_CHECKING:
     from ..data.base import Data
     from ..layers.base import Chain
-    from ..network import Plan
+    from ..network import Card, Plan
 
 Array = NDArray[np.float64]
 Functions = tuple[tuple[Activation, float], ...]  # applied one after the other, each with its parameter
@@ -148,12 +148,12 @@ class Moments:
     def kurtosis(self) -> float:
         """E[f^4] / E[f^2]^2 - 1: how unequally the units share the signal; 2 for a normal number."""
         # Not second**2: Python's power raises where a product overflows to infinity.
-        return self.fourth / self.second / self.second - 1.0 if self.second > 0.0 else 0.0
+        return self.fourth / self.second / self.second - 1.0 if self.second != 0.0 else 0.0
 
     @property
     def slope_inequality(self) -> float:
         """E[f'^4] / E[f'^2]^2: how unequally the units pass the gradient on; 1 where all do alike."""
-        return self.slope_fourth / self.slope_square / self.slope_square if self.slope_square > 0.0 else 1.0
+        return self.slope_fourth / self.slope_square / self.slope_square if self.slope_square != 0.0 else 1.0
 
 
 @lru_cache(maxsize=8192)
@@ -977,8 +977,11 @@ def _mean_of(parts: Sequence[tuple[float, LayerPrediction]], whole: LayerPredict
         std=std,
         rms=math.sqrt(square),
         gradient_norm=math.sqrt(gradient),
-        log_std=shared_out(square, lambda p: p.rms, lambda p: p.log_std),
-        gradient_log_std=shared_out(gradient, lambda p: p.gradient_norm, lambda p: p.gradient_log_std),
+        # Of the whole: a minibatch has its share of long samples by chance. That is not in the groups.
+        log_std=max(whole.log_std, shared_out(square, lambda p: p.rms, lambda p: p.log_std)),
+        gradient_log_std=max(
+            whole.gradient_log_std, shared_out(gradient, lambda p: p.gradient_norm, lambda p: p.gradient_log_std)
+        ),
         edge_stds=(edge(0), edge(1)),
     )
 
