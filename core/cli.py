@@ -11,7 +11,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -102,6 +102,14 @@ def _parser() -> argparse.ArgumentParser:
     figure.add_argument("names", metavar="NAME", nargs="+", help=_("figures, or all"))
     figure.add_argument(
         "--step", type=_count_or_zero, metavar="N", help=_("the step to show; the last one if left out")
+    )
+    figure.add_argument(
+        "--option",
+        dest="options",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help=_("an option of the figures, as in the panel's menu, for example layers=all; may be repeated"),
     )
     _add_settings(figure)
     _add_look(figure, "pdf")
@@ -361,6 +369,8 @@ def _figure(options: argparse.Namespace) -> int:
     from .files import folder_for
 
     names, formats = _figure_names(options.names), _formats(options.format)
+    chosen = _figure_options(names, options.options)
+    studies = _needed(chosen)
     source = Path(options.source)
     if source.is_dir():
         if options.settings or options.seed is not None:
@@ -369,7 +379,8 @@ def _figure(options: argparse.Namespace) -> int:
                 "",
                 options.source,
             )
-        scene = scene_from_folder(source, options.step)
+        with _Progress(N_("training again")) as progress:
+            scene = scene_from_folder(source, options.step, studies, progress.show)
         recorded = scene.lanes[0].view.kept_steps
         if options.step is not None and (not len(recorded) or options.step > recorded[-1] + scene.lanes[0].view.stride):
             last = int(recorded[-1]) if len(recorded) else 0
@@ -384,25 +395,66 @@ def _figure(options: argparse.Namespace) -> int:
         _seconds, stopped = _train(run, steps, N_("training"))
         if not run.finite:
             _warn(options.source, stopped)
-        scene = scene_of([("A", "", run)])
+        scene = scene_of([("A", "", run)], studies=studies)
     folder = folder_for(options.out)
-    for path in _draw(scene, names, formats, folder, options):
+    for path in _draw(scene, chosen, formats, folder, options):
         print(path)
     return 0
 
 
+def _figure_options(names: Sequence[str], settings: Sequence[str]) -> dict[str, Any]:
+    """The options of every figure by its name: as they are at first, but for what NAME=VALUE says of those that have
+    such an option.
+    """
+    import msgspec
+
+    from .fields import build, describe
+    from .figures.figure import FIGURES
+
+    values: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for setting in settings:
+        option, equals, text = setting.partition("=")
+        if not equals or not option:
+            raise InputError(_('must be NAME=VALUE, not "{text}"').format(text=setting), "--option")
+        owners = [name for name in names if option in {field.name for field in describe(FIGURES[name].options)}]
+        if not owners:
+            known = sorted({field.name for name in names for field in describe(FIGURES[name].options)})
+            raise InputError(
+                _('no figure asked for has an option "{name}"; known: {known}').format(
+                    name=option, known=", ".join(known) or _("none")
+                ),
+                "--option",
+            )
+        for name in owners:
+            values[name][option] = _value(text)
+    made: dict[str, Any] = {}
+    for name in names:
+        kind = FIGURES[name].options
+        try:
+            made[name] = build(kind, {**msgspec.to_builtins(kind()), **values[name]})
+        except InputError as error:
+            raise InputError(error.problem, error.place, "--option") from None
+    return made
+
+
+def _needed(chosen: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The studies whose answers these figures draw."""
+    from .figures.figure import FIGURES
+
+    return tuple(dict.fromkeys(study for name, given in chosen.items() for study in FIGURES[name].needs(given)))
+
+
 def _draw(
-    scene: Any, names: Sequence[str], formats: Sequence[str], folder: Path, options: argparse.Namespace
+    scene: Any, chosen: Mapping[str, Any], formats: Sequence[str], folder: Path, options: argparse.Namespace
 ) -> list[Path]:
     from .figures.export import save
     from .figures.figure import FIGURES
 
     written = []
     with _Progress(N_("drawing")) as progress:
-        for done, name in enumerate(names):
-            progress.show(done, len(names))
-            kind = FIGURES[name]
-            figure = kind.build(scene, kind.options())
+        for done, (name, given) in enumerate(chosen.items()):
+            progress.show(done, len(chosen))
+            figure = FIGURES[name].build(scene, given)
             for form in formats:
                 written.append(save(figure, folder / f"{name}.{form}", form, options.preset, options.theme))
     return written
@@ -577,7 +629,8 @@ def _teach(lesson: Any, formats: Sequence[str], folder: Path, options: argparse.
     first = lesson.lanes[0]
     lanes = [(name, difference(first, run.experiment), run) for name, run in zip(NAMES, runs, strict=False)]
     verdicts = lesson.check(runs)
-    for path in _draw(scene_of(lanes), lesson.figures, formats, folder, options):
+    chosen = _figure_options(lesson.figures, ())
+    for path in _draw(scene_of(lanes, studies=_needed(chosen)), chosen, formats, folder, options):
         print(path)
     for name, _label, run in lanes:
         write_whole(folder / f"{lesson.name}-{name.lower()}.json", to_json(run.experiment))

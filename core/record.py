@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import archive
+from .diagnostics.details import DETAIL_QUANTITIES
 from .diagnostics.probes import LAYER_COLUMNS
 from .engine.layout import RUN_COLUMNS
 from .errors import InputError
@@ -39,10 +40,13 @@ class Detail:
     """What costs too much to measure at every step.
 
     percentiles   (7, layers): activation percentiles 1, 5, 25, 50, 75, 95, 99 of each layer
+    measured      by name (`diagnostics.details`), (layers,) each: what needs every unit on its own; NaN where a layer
+                  has none of it
     """
 
     step: int
     percentiles: Array
+    measured: Mapping[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,10 @@ class RecordView:
     def detail(self, step: int) -> Detail | None:
         """The percentiles of exactly this step, where they were measured."""
         return next((d for d in self.details if d.step == step), None)
+
+    def latest_detail(self, step: int) -> Detail | None:
+        """The newest detail that was measured at or before this step."""
+        return max((d for d in self.details if d.step <= step), key=lambda d: d.step, default=None)
 
 
 @dataclass
@@ -306,6 +314,10 @@ def arrays(view: RecordView) -> dict[str, NDArray[Any]]:
     stack = np.array([d.percentiles for d in details]).reshape(len(details), len(PERCENTILES), len(view.layers))
     for index, name in enumerate(PERCENTILE_COLUMNS):
         found[name] = stack[:, index]
+    unknown = np.full(len(view.layers), np.nan)
+    for name in DETAIL_QUANTITIES:
+        rows = [d.measured.get(name, unknown) for d in details]
+        found[name] = np.array(rows).reshape(len(details), len(view.layers))
     found["stride"] = np.array(view.stride)
     found["steps_per_epoch"] = np.array(view.steps_per_epoch)
     if view.stride > 1:
@@ -440,8 +452,15 @@ def _view(content: dict[str, NDArray[Any]]) -> RecordView:
     whole = block("")
     detail_steps = array("detail_steps", "iu", -1)
     percentiles = [array(name, "f", len(detail_steps), len(layers)) for name in PERCENTILE_COLUMNS]
+    # Records of older versions have none of these.
+    measured = {name: array(name, "f", len(detail_steps), len(layers)) for name in DETAIL_QUANTITIES if name in content}
     details = tuple(
-        Detail(int(step), np.array([part[i] for part in percentiles])) for i, step in enumerate(detail_steps)
+        Detail(
+            int(step),
+            np.array([part[i] for part in percentiles]),
+            {name: values[i] for name, values in measured.items()},
+        )
+        for i, step in enumerate(detail_steps)
     )
     validation_steps = array("validation_steps", "iu", -1).astype(np.int64)
     evaluations: dict[str, Any] = {

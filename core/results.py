@@ -12,6 +12,7 @@ trace.npz (on request)                  all that another program needs to repeat
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
@@ -22,7 +23,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from . import record
+from . import archive, record
 from .engine import random
 from .errors import InputError
 from .evaluation import averaged_parameters, named_parameters
@@ -183,3 +184,58 @@ def load_folder(folder: Path) -> tuple[Experiment, record.RecordView]:
             _("is not the folder of a run: it has no record.npz; make one with: layerscope run"), "", str(folder)
         )
     return load(folder / "experiment.json"), record.load(folder / "record.npz")
+
+
+def run_at(
+    folder: Path, step: int | None = None, whole: bool = False, progress: Callable[[int, int], None] | None = None
+) -> Run:
+    """The run of a folder, standing at a step; None: where its weights were saved.
+
+    Where those are enough (`whole` says that they are not) and are the ones of this step, they are taken; otherwise the
+    run is trained again, live changes included, which gives the same numbers on the same machine.
+
+    progress   called with (done, total) steps
+    """
+    experiment, view = load_folder(folder)
+    told = _told(folder / "run.json")
+    saved = told.get("weights_step")
+    end = int(view.kept_steps[-1]) + view.stride if len(view.kept_steps) else 0
+    goal = step if step is not None else saved if isinstance(saved, int) else end
+    if not whole and goal == saved and "averaging" not in told and (folder / "weights.npz").is_file():
+        run = Run(experiment, folder=folder, first_step=goal)
+        if _take_weights(run, folder / "weights.npz"):
+            return run
+    run = Run(experiment, folder=folder)
+    for event in told.get("events", ()):
+        run.seek(min(event["step"], goal))
+        if event["step"] <= goal:
+            run.set_live(event["path"], event["value"])
+    while run.step < goal and not run.finished:
+        before = run.step
+        run.advance(min(64, goal - run.step))
+        if progress is not None:
+            progress(run.step, goal)
+        if run.step == before:
+            break
+    return run
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """What `run.json` says, as far as it can be read."""
+    try:
+        found = msgspec.json.decode(path.read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _take_weights(run: Run, path: Path) -> bool:
+    """Put the saved parameters into a run; whether they are those of its network."""
+    saved = archive.arrays(path)
+    tensors = run.program.tensors
+    if {name: array.shape for name, array in saved.items()} != {t.name: t.parameter.shape for t in tensors}:
+        return False
+    for tensor in tensors:
+        run.parameter(tensor)[...] = saved[tensor.name]
+    run.checkpoints.add(run.step, run.machine.kept)
+    return True

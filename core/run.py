@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from .checkpoints import Checkpoints
 from .data.base import Data
+from .diagnostics.details import DETAIL_QUANTITIES, equal_share, unit_shares
 from .engine import layout, random
 from .engine.executor import Machine
 from .engine.precision import FORMATS, rounded
@@ -485,7 +486,22 @@ class Run:
         for index, layer in enumerate(self.program.layers):
             values = np.sort(self.machine.arena[layer.wire.at : layer.wire.at + rows * layer.wire.width])
             found[:, index] = _percentiles(values)
-        return Detail(step, found)
+        return Detail(step, found, self._measured())
+
+    def _measured(self) -> dict[str, Array]:
+        """What needs every unit on its own, of the values and weights that stand in the arena."""
+        rows = self.machine.rows
+        cards = {card.path: card.layer for card in self.program.plan.cards}
+        found = {name: np.full(len(self.program.layers), np.nan) for name in DETAIL_QUANTITIES}
+        for index, layer in enumerate(self.program.layers):
+            values = self.machine.arena[layer.wire.at : layer.wire.at + rows * layer.wire.width]
+            low, high = cards[layer.path].saturation()
+            dead, stuck = unit_shares(values.reshape(rows, *layer.wire.shape), low, high)
+            found["activation.dead_fraction"][index] = dead
+            found["activation.stuck_fraction"][index] = stuck
+            if layer.weight is not None:
+                found["weight.equal_fraction"][index] = equal_share(self.parameter(layer.weight))
+        return found
 
     @property
     def last_loss(self) -> float:

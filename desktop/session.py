@@ -26,6 +26,7 @@ from layerscope.core.fields import describe
 from layerscope.core.figures.figure import Lane, Scene
 from layerscope.core.lanes import NAMES, difference
 from layerscope.core.network import Plan, plan
+from layerscope.core.studies.base import Study
 from layerscope.core.text import _
 
 from . import worker as work
@@ -96,6 +97,7 @@ class Session(QObject):
     speed: float  # steps a second, 0: as fast as possible
     steps_per_second: float
     blocked: str  # why training is not offered now (a problem of the network), one sentence; "" when it is
+    studying: float | None  # the share that is done of the studies that a person asked for
     progress: tuple[int, int] | None  # (done, total) kernels while the first start compiles
     failure: str  # one clear line when the worker failed; the experiment is intact
     notice: str  # one line about what just happened to the training: paused at NaN, begun again, a setting applied
@@ -117,7 +119,8 @@ class Session(QObject):
         self._fading.setInterval(NOTICE_MILLISECONDS)
         self._fading.timeout.connect(self._fade)
         self._ended: tuple[work.Ended, ...] = ()
-        self.progress = None
+        self.progress = self.studying = None
+        self._wanted: dict[object, tuple[Study, ...]] = {}
         self.log_file = ""
         self._outlines = Outlines(self)
         self._outlines.known.connect(self._outline_known)
@@ -463,6 +466,27 @@ class Session(QObject):
         self._send(work.SetSpeed(speed))
         self.state_changed.emit()
 
+    # --- studies
+
+    def want(self, who: object, studies: tuple[Study, ...]) -> None:
+        """Say which studies somebody looks at now; they are answered with every frame that shows a step exactly."""
+        before = self._all_wanted()
+        if studies:
+            self._wanted[who] = studies
+        else:
+            self._wanted.pop(who, None)
+        wanted = self._all_wanted()
+        if wanted != before:
+            self.worker.send(work.Want(wanted))
+
+    def _all_wanted(self) -> tuple[Study, ...]:
+        return tuple(dict.fromkeys(study for studies in self._wanted.values() for study in studies))
+
+    def demand(self, studies: tuple[Study, ...]) -> None:
+        """Answer studies that take their time, in every lane, at the moment that is shown."""
+        if not self.blocked and studies:
+            self.worker.send(work.Demand(studies))
+
     # --- the worker
 
     def _send(self, command: work.Command) -> int:
@@ -496,6 +520,7 @@ class Session(QObject):
         """Take what lies in the mailbox; the timer calls this thirty times a second."""
         progress = self.worker.take_progress()
         state = self._state()
+        self.studying = self.worker.take_studying()
         if progress != self.progress:
             self.progress = progress
         frame = self.worker.take_frame()
@@ -505,7 +530,16 @@ class Session(QObject):
             self.state_changed.emit()
 
     def _state(self) -> tuple[Any, ...]:
-        return self.playing, self.progress, self.failure, self.notice, self.catching_up, self.exact, self.goal
+        return (
+            self.playing,
+            self.progress,
+            self.failure,
+            self.notice,
+            self.catching_up,
+            self.exact,
+            self.goal,
+            self.studying,
+        )
 
     def _take(self, frame: work.Frame) -> None:
         self._frame = frame
@@ -545,6 +579,9 @@ class Session(QObject):
             experiment=(experiment.name, experiment.seed, lane.identity),
             chance=lane.chance,
             training=experiment.training,
+            setup=experiment,
+            inputs=lane.inputs,
+            answers=lane.answers,
         )
 
     def _take_messages(self, frame: work.Frame) -> None:

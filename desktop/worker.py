@@ -11,7 +11,8 @@ import logging
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,12 +22,14 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QObject, QThread
 
 from layerscope.core.data.base import Data
+from layerscope.core.data.summary import Inputs, summary_of
 from layerscope.core.engine.program import Operation
 from layerscope.core.errors import InputError
 from layerscope.core.experiment import Experiment, identity
 from layerscope.core.network import Plan
 from layerscope.core.record import RecordView
 from layerscope.core.run import Run, live_paths
+from layerscope.core.studies.base import Answer, Progress, Study, answer
 from layerscope.core.theory.mean_field import predictions_for
 
 log = logging.getLogger(__name__)
@@ -36,6 +39,8 @@ LARGEST_CHUNK = 20_000  # steps
 CATCH_UP_SECONDS = 4.0  # a lane that starts over follows to the present step if that takes no longer
 DETAIL_SECONDS = 0.5  # between two measurements of percentiles while playing; each sorts every layer's outputs
 RATE_SECONDS = 0.5  # over which the speed is averaged
+STUDY_SECONDS = 0.4  # between two answers to the same question while playing
+STUDY_SHARE = 0.1  # of the time that studies may take from the training
 LOOKING_SPEED = 30.0  # steps a second up to which every step is shown exactly
 
 
@@ -106,7 +111,21 @@ class Restart:
     """Forget everything and begin again at step 0."""
 
 
-Command = SetLanes | Select | Play | Pause | SetSpeed | Seek | Move | Restart
+@dataclass(frozen=True)
+class Want:
+    """The studies whose answers somebody looks at; with every frame that shows a step exactly they are answered."""
+
+    studies: tuple[Study, ...]
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Answer these studies now, in every lane, at the position that is shown; they take their time."""
+
+    studies: tuple[Study, ...]
+
+
+Command = SetLanes | Select | Play | Pause | SetSpeed | Seek | Move | Restart | Want | Demand
 
 
 # --- what it shows
@@ -118,6 +137,8 @@ class LaneFrame:
 
     step          updates done; less than the frame's position while the lane catches up
     predictions   what theory expects of its layers at initialization
+    inputs        what the samples look like that it is fed
+    answers       of the studies that somebody looks at
     """
 
     view: RecordView
@@ -126,6 +147,8 @@ class LaneFrame:
     predictions: tuple[Any, ...]
     chance: float
     identity: str
+    inputs: Inputs | None = None
+    answers: Mapping[Study, Answer] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -207,6 +230,21 @@ class _Lane:
     predictions: tuple[Any, ...]
     chance: float
     identity: str
+    inputs: Inputs
+    answers: dict[Study, Answer] = field(default_factory=dict)
+    # when each study was answered last, how long that took, and where the run stood: (step, row)
+    studied: dict[Study, tuple[float, float, tuple[int, int]]] = field(default_factory=dict)
+
+
+@dataclass
+class _Demanded:
+    """A study that is being worked on."""
+
+    lane: _Lane
+    study: Study
+    work: Progress
+    step: int
+    position: int
 
 
 def run_key(experiment: Experiment) -> bytes:
@@ -274,6 +312,7 @@ class Worker(QThread):
         # the mailbox; guarded by the same lock
         self._frame: Frame | None = None
         self._progress: tuple[int, int] | None = None
+        self._studying: float | None = None
         # from here on only the worker's own thread
         self._lanes: list[_Lane | None] = []
         self._jobs: tuple[Job | None, ...] = ()
@@ -292,6 +331,10 @@ class Worker(QThread):
         self._failure: Failure | None = None
         self._value: Value | None = None
         self._details: dict[int, tuple[float, Any]] = {}
+        self._wanted: tuple[Study, ...] = ()
+        self._demanded: deque[_Demanded] = deque()
+        self._demands = 0
+        self._unanswered: set[Study] = set()
         self._rate = 0.0
         self._known_rate = 0.0
         self._counted = 0
@@ -318,6 +361,11 @@ class Worker(QThread):
         with self._wake:
             return self._progress
 
+    def take_studying(self) -> float | None:
+        """The share that is done of the studies that were demanded, between 0 and 1; None when there are none."""
+        with self._wake:
+            return self._studying
+
     def leave(self, milliseconds: int = 2000) -> bool:
         """Ask the thread to end and wait for it; whether it has ended."""
         with self._wake:
@@ -334,6 +382,11 @@ class Worker(QThread):
             try:
                 if self._obey():
                     shown = False
+                if self._demanded:
+                    self._study_on()
+                    shown = False
+                    if self._demanded:
+                        continue
                 done = self._work()
                 if done == "fast":
                     self._post(exact=False)
@@ -385,7 +438,7 @@ class Worker(QThread):
             # Of commands of the same kind that only say where to go or what is there, the newest wins.
             later = commands[index + 1][1] if index + 1 < len(commands) else None
             self._obeyed = serial
-            if isinstance(command, Seek | SetLanes | SetSpeed) and type(later) is type(command):
+            if isinstance(command, Seek | SetLanes | SetSpeed | Want) and type(later) is type(command):
                 continue
             try:
                 self._carry_out(command)
@@ -394,7 +447,7 @@ class Worker(QThread):
         return bool(commands)
 
     def _carry_out(self, command: Command) -> None:
-        if not isinstance(command, SetSpeed | Select | Pause):
+        if not isinstance(command, SetSpeed | Select | Pause | Want | Demand):
             self._failure = None
         match command:
             case SetLanes(jobs, selected, fresh):
@@ -424,6 +477,10 @@ class Worker(QThread):
             case Restart():
                 self._forget()
                 self._set_lanes(self._jobs)
+            case Want(studies):
+                self._wanted = studies
+            case Demand(studies):
+                self._demand(studies)
 
     def _forget(self) -> None:
         self._lanes = []
@@ -516,6 +573,7 @@ class Worker(QThread):
             predictions_for(run.program.plan, run.data, job.experiment.training.batch_size),
             _chance(run),
             identity(job.experiment),
+            summary_of(run.data),
         )
 
     def _compiling(self, done: int, total: int) -> None:
@@ -752,6 +810,68 @@ class Worker(QThread):
                 self._stopped = (index, step)
                 return
 
+    # --- studies
+
+    def _demand(self, studies: tuple[Study, ...]) -> None:
+        """Begin to answer these, lane by lane."""
+        for lane in self._lanes:
+            if lane is not None and lane.run.row == 0:
+                for study in studies:
+                    self._demanded.append(_Demanded(lane, study, study.work(lane.run), lane.run.step, self._position))
+        self._demands = len(self._demanded)
+
+    def _study_on(self) -> None:
+        """Work on the demanded studies for one chunk of time; one whose run has moved meanwhile is given up."""
+        until = time.perf_counter() + CHUNK_SECONDS
+        share = 0.0
+        while self._demanded and time.perf_counter() < until:
+            now = self._demanded[0]
+            there = any(lane is now.lane for lane in self._lanes)
+            moved = now.position != self._position or now.lane.run.step != now.step or now.lane.run.row
+            if not there or moved:
+                self._demanded.popleft()
+                continue
+            try:
+                share = float(next(now.work))
+            except StopIteration as done:
+                now.lane.answers[now.study] = Answer(now.step, done.value)
+                self._demanded.popleft()
+            except Exception as error:  # noqa: BLE001 (a study that fails must not end the training)
+                self._say_unanswered(now.study, error)
+                self._demanded.popleft()
+        with self._wake:
+            done_share = (self._demands - len(self._demanded) + share) / max(1, self._demands)
+            self._studying = min(1.0, done_share) if self._demanded else None
+
+    def _study(self, lane: _Lane, exact: bool) -> dict[Study, Answer]:
+        """Answers to what somebody looks at, as fresh as the training allows."""
+        run = lane.run
+        wanted = set(self._wanted)
+        for study in [s for s in lane.answers if s not in wanted and not s.demanded]:
+            del lane.answers[study]
+            lane.studied.pop(study, None)
+        if self._is_behind(lane):
+            return dict(lane.answers)
+        here = run.step, run.row
+        for study in self._wanted:
+            now = time.perf_counter()
+            taken, cost, place = lane.studied.get(study, (-1e9, 0.0, (-1, -1)))
+            fresh = place == here or (not exact and now - taken < max(STUDY_SECONDS, cost / STUDY_SHARE))
+            if fresh or study.demanded:
+                continue
+            try:
+                lane.answers[study] = answer(study, run)
+            except Exception as error:  # noqa: BLE001
+                self._say_unanswered(study, error)
+                lane.answers[study] = Answer(run.step, None)
+            lane.studied[study] = now, time.perf_counter() - now, here
+        return dict(lane.answers)
+
+    def _say_unanswered(self, study: Study, error: Exception) -> None:
+        if study not in self._unanswered:
+            self._unanswered.add(study)
+            log.error("study %s", study, exc_info=error)
+
     # --- showing
 
     def _post(self, exact: bool) -> None:
@@ -795,7 +915,16 @@ class Worker(QThread):
             detail = self._detail(index, run)
             if detail is not None and all(d.step != detail.step for d in view.details):
                 view = replace(view, details=(*view.details, detail))
-        return LaneFrame(view, run.program.plan, run.step, lane.predictions, lane.chance, lane.identity)
+        return LaneFrame(
+            view,
+            run.program.plan,
+            run.step,
+            lane.predictions,
+            lane.chance,
+            lane.identity,
+            lane.inputs,
+            self._study(lane, exact),
+        )
 
     def _detail(self, index: int, run: Run) -> Any:
         """Percentiles of the newest step, measured anew a few times a second."""

@@ -14,11 +14,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..experiment import Training
+from ..data.summary import Inputs
+from ..diagnostics.rules.base import Rule as Rule_
+from ..experiment import Experiment, Training
 from ..fields import Described
 from ..network import Plan
 from ..record import RecordView
 from ..registry import Registry
+from ..studies.base import Answer, Study
 from ..text import N_
 from ..theory.mean_field import LayerPrediction
 
@@ -219,6 +222,9 @@ class Lane:
     experiment   (name, seed, hash)
     chance       the loss of guessing
     training     how it is trained, where that is known
+    setup        the whole experiment, where that is known
+    inputs       what the samples look like that the network is fed, where the data can be had
+    answers      what was found by the studies that figures asked for, see `FigureKind.needs`
     """
 
     name: str
@@ -229,14 +235,25 @@ class Lane:
     experiment: tuple[str, int, str] = ("", 0, "")
     chance: float = float("nan")
     training: Training | None = None
+    setup: Experiment | None = None
+    inputs: Inputs | None = None
+    answers: Mapping[Study, Answer] = field(default_factory=dict)
+
+    def study(self, study: Study) -> Answer | None:
+        """What a study found in this lane; None where it has not been answered (yet)."""
+        return self.answers.get(study)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is to be drawn: the lanes, at one step of their common time."""
+    """What is to be drawn: the lanes, at one step of their common time.
+
+    rules   the doctor's, with the thresholds that a person has set; None: as they are at first
+    """
 
     lanes: tuple[Lane, ...]
     step: int
+    rules: tuple[Rule_, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -256,6 +273,7 @@ class FigureKind:
     build     draws a scene with the given options as a figure
     explain   says what is seen
     options   settings of the figure, a frozen `Described` whose defaults are sensible
+    needs     the studies whose answers it draws, with these options; whoever makes the scene sees to them
     """
 
     name: str
@@ -263,6 +281,7 @@ class FigureKind:
     build: Callable[[Scene, Any], Figure]
     explain: Callable[[Scene, Any], Explanation]
     options: type[Described]
+    needs: Callable[[Any], tuple[Study, ...]] = lambda _options: ()
 
 
 FIGURES: Registry[FigureKind] = Registry(N_("figure"), "layerscope.core.figures")

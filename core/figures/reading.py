@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..diagnostics.rules.base import Case, Rule, all_rules
 from ..fields import about
 from ..layers.activation import ActivationLayer
 from ..network import Plan
@@ -89,6 +90,26 @@ def first_moment(view: RecordView) -> Moment | None:
     if len(view.kept_steps):
         return moment_at(view, 0) if view.kept_steps[0] == 0 else None
     return moment_at(view, 0) if view.moment == 0 else None
+
+
+# --- the doctor
+
+
+def case_of(lane: Lane, step: int) -> Case | None:
+    """What the doctor looks at in a lane; None where the experiment is not known."""
+    if lane.setup is None:
+        return None
+    return Case(lane.view, lane.plan, lane.setup, step, lane.inputs, lane.predictions, lane.chance)
+
+
+def rules_of(scene: Scene) -> tuple[Rule, ...]:
+    """The doctor's rules with the thresholds that count in this scene."""
+    return scene.rules if scene.rules is not None else all_rules()
+
+
+def thresholds(scene: Scene, quantity: str) -> tuple[tuple[float, str], ...]:
+    """(value, what is beyond it): the doctor's thresholds on a quantity, for a chart of it."""
+    return tuple(line for rule in rules_of(scene) if rule.active for line in rule.lines(quantity))
 
 
 # --- layers

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import msgspec
 from PySide6.QtCore import QEvent, QMimeData, QPoint, Qt, QTimer, Signal
-from PySide6.QtGui import QAction, QActionGroup, QGuiApplication, QImage, QMouseEvent, QShowEvent
+from PySide6.QtGui import QAction, QActionGroup, QGuiApplication, QHideEvent, QImage, QMouseEvent, QShowEvent
 from PySide6.QtWidgets import QDialog, QFrame, QHBoxLayout, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from layerscope.core.errors import InputError
@@ -23,6 +23,7 @@ from layerscope.core.fields import Described, Field, build, describe
 from layerscope.core.figures.export import render_png, table_csv
 from layerscope.core.figures.figure import FIGURES, Figure, FigureKind, Scene
 from layerscope.core.registry import Registry
+from layerscope.core.studies.base import Study
 from layerscope.core.text import _
 
 from ..explain import kind_label
@@ -60,6 +61,7 @@ class Panel(QFrame):
     at_first     part of the layout that the program begins with; the others are in the menu of panels
 
     maximize_wanted, hide_wanted   asked of the grid
+    other_wanted                   asked of the grid: another figure, by name, in this one's place
     export_wanted                  asked of whoever shows the export dialog; by default the panel shows it itself
     """
 
@@ -69,6 +71,7 @@ class Panel(QFrame):
 
     maximize_wanted = Signal()
     hide_wanted = Signal()
+    other_wanted = Signal(str)
     options_changed = Signal()
 
     def __init__(self, session: Session, parent: QWidget | None = None):
@@ -82,11 +85,13 @@ class Panel(QFrame):
         self._failed = ""
         self.setProperty("surface", "card")
         self.setObjectName(f"panel-{self.name}")
+        self.setProperty("panel", self.name)
         self._quiet = QTimer(self, singleShot=True, interval=SAID_MILLISECONDS)
         self._quiet.timeout.connect(self._show_subtitle)
         self._make()
         self.retranslate()
         session.scene_changed.connect(self._scene_changed)
+        session.state_changed.connect(self._show_asking)
 
     @property
     def title(self) -> str:
@@ -97,6 +102,11 @@ class Panel(QFrame):
         self._title.setWordWrap(False)
         self._subtitle = ElidedLabel("", "muted")
         self._subtitle.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self._others = _bare_button("▾")
+        self._others.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.others_menu = QMenu(self)
+        self.others_menu.aboutToShow.connect(self.fill_others)
+        self._others.setMenu(self.others_menu)
         self._explain = _bare_button("?")
         self._explain.clicked.connect(self.explain)
         self._more = _bare_button("⋯")
@@ -111,8 +121,14 @@ class Panel(QFrame):
         row.setContentsMargins(14, 7, 8, 0)
         row.setSpacing(4)
         row.addWidget(self._title)
-        row.addSpacing(8)
+        row.addWidget(self._others)
+        row.addSpacing(4)
         row.addWidget(self._subtitle, 1)
+        self._ask = QToolButton()
+        self._ask.setProperty("kind", "quiet")
+        self._ask.clicked.connect(self.demand)
+        self._ask.setVisible(False)
+        row.addWidget(self._ask)
         row.addWidget(self._explain)
         row.addWidget(self._more)
         self.view = FigureView(time_plots=self.time_plots)
@@ -125,8 +141,13 @@ class Panel(QFrame):
         column.addWidget(header)
         column.addWidget(self.view, 1)
         self.setFocusProxy(self.view)
+        self._others.setVisible(False)
         self._popup: ExplanationPopup | None = None
         self.numbers: NumbersDialog | None = None
+
+    def offer_others(self) -> None:
+        """Somebody listens to `other_wanted`: the button appears."""
+        self._others.setVisible(True)
 
     # --- the figure
 
@@ -195,6 +216,30 @@ class Panel(QFrame):
         if self.session.scene is None or self.session.scene.step != step:
             self.session.scrub(step)
 
+    # --- studies
+
+    def _needs(self) -> tuple[Study, ...]:
+        """The studies whose answers the figure draws."""
+        return tuple(self.kind.needs(self.options))
+
+    def _want(self) -> None:
+        """Ask for the answers that the figure draws, while somebody looks at it."""
+        needs = self._needs()
+        self.session.want(self, needs if self.isVisible() else ())
+        self._ask.setVisible(any(study.demanded for study in needs))
+        self._show_asking()
+
+    def demand(self) -> None:
+        """Answer what takes its time, for the moment that is shown."""
+        self.session.demand(tuple(study for study in self._needs() if study.demanded))
+
+    def _show_asking(self) -> None:
+        if self._ask.isHidden():
+            return
+        share = self.session.studying
+        self._ask.setText(_("Compute now") if share is None else f"{100 * share:.0f} %")
+        self._ask.setEnabled(share is None and not self.session.blocked)
+
     # --- options
 
     def set_option(self, path: str, value: Any, _gesture: str = "") -> None:
@@ -204,6 +249,7 @@ class Panel(QFrame):
         except InputError as error:
             self.say(str(error), "alarm")
             return
+        self._want()
         self.refresh()
         self.options_changed.emit()
 
@@ -220,6 +266,7 @@ class Panel(QFrame):
                     self.options = build(type(self.options), plain)
                 except InputError:
                     continue
+        self._want()
         self._scene_changed()
 
     # --- the menu
@@ -245,6 +292,15 @@ class Panel(QFrame):
         self._entry(_("Copy"), self.copy, _("Copy the figure as a picture, and its numbers as text"))
         self._entry(_("Export this panel…"), self.export, _("Save the figure for slides or paper"))
         self._entry(_("Show numbers…"), self.show_numbers, _("Show the numbers behind the figure as a table"))
+
+    def fill_others(self) -> None:
+        """Every figure that can take this one's place; those that are on the screen somewhere else change places."""
+        self.others_menu.clear()
+        for kind in panels():
+            action = self.others_menu.addAction(_(FIGURES[kind.name].title))
+            action.setCheckable(True)
+            action.setChecked(kind.name == self.name)
+            action.triggered.connect(lambda _checked=False, name=kind.name: self.other_wanted.emit(name))
 
     def _entry(self, text: str, does: Any, tip: str = "") -> QAction:
         action = self.menu.addAction(text)
@@ -363,6 +419,8 @@ class Panel(QFrame):
         self._title.setText(self.title)
         self.setAccessibleName(self.title)
         for button, name in (
+            (self._ask, _("Compute this for the moment that is shown; it takes a while")),
+            (self._others, _("Show another figure here")),
             (self._explain, _("What is this?")),
             (self._more, _("Options, copy, export")),
         ):
@@ -376,8 +434,13 @@ class Panel(QFrame):
         if event.type() == QEvent.Type.LanguageChange and hasattr(self, "view"):
             self.retranslate()
 
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self._want()
+
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
+        self._want()
         if self._stale:
             self.refresh()
 

@@ -1,8 +1,9 @@
-"""The panels stand in two rows whose borders can be dragged; each can be made large, hidden, and put back."""
+"""The panels stand in two rows with borders to drag; each can be made large, hidden, and give its place to another."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 
 from PySide6.QtCore import Qt
@@ -14,7 +15,7 @@ from layerscope.core.text import _
 from ..session import Session
 from .base import Panel, panels
 
-VERSION = 2
+VERSION = 3
 SPACE = 10  # pixels between panels
 
 
@@ -32,13 +33,14 @@ class PanelGrid(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._outer)
         self._rows = [_splitter(Qt.Orientation.Horizontal) for _row in range(2)]
-        now = [panel for panel in self.panels if not panel.time_plots]
-        over_time = [panel for panel in self.panels if panel.time_plots]
+        now, over_time = self._usual()
         for row, members in zip(self._rows, (now, over_time), strict=True):
             for panel in members:
                 row.addWidget(panel)
                 panel.maximize_wanted.connect(lambda panel=panel: self.toggle_maximized(panel))
                 panel.hide_wanted.connect(lambda panel=panel: self.set_shown(panel, False))
+                panel.other_wanted.connect(lambda name, panel=panel: self.put_in_place_of(panel, name))
+                panel.offer_others()
             self._outer.addWidget(row)
         for panel in self.panels:
             action = QAction(self)
@@ -48,6 +50,11 @@ class PanelGrid(QWidget):
             self._actions[panel.name] = action
         self.retranslate()
         self.reset()
+
+    def _usual(self) -> tuple[list[Panel], list[Panel]]:
+        """The panels of each row in the layout that the program begins with."""
+        now = [panel for panel in self.panels if not panel.time_plots]
+        return now, [panel for panel in self.panels if panel.time_plots]
 
     # --- what is shown
 
@@ -73,6 +80,40 @@ class PanelGrid(QWidget):
         """Show the panel of this name beside those that are shown."""
         self.set_shown(next(panel for panel in self.panels if panel.name == name), True)
 
+    def put_in_place_of(self, panel: Panel, name: str) -> None:
+        """Show the panel of this name where `panel` is. One that is on the screen already changes places with it."""
+        other = next(one for one in self.panels if one.name == name)
+        if other is panel:
+            return
+        large = self.maximized is panel
+        both_shown = other.name not in self._hidden
+        sizes = [splitter.sizes() for splitter in self._rows]
+        rows = self._now()
+        places = {one: (r, i) for r, row in enumerate(rows) for i, one in enumerate(row)}
+        (r1, i1), (r2, i2) = places[panel], places[other]
+        rows[r1][i1], rows[r2][i2] = other, panel
+        self._put(rows)
+        if not both_shown:
+            self._hidden.discard(other.name)
+            self._hidden.add(panel.name)
+            sizes[r2][i2] = 0
+        self._set_maximized(other if large else None)
+        self._arrange()
+        for splitter, part in zip(self._rows, sizes, strict=True):
+            splitter.setSizes(part)
+        other.view.setFocus()
+
+    def _now(self) -> list[list[Panel]]:
+        """The panels of each row as they stand."""
+        found = [[row.widget(i) for i in range(row.count())] for row in self._rows]
+        return [[one for one in row if isinstance(one, Panel)] for row in found]
+
+    def _put(self, rows: Sequence[Sequence[QWidget]]) -> None:
+        """Put the panels into the rows in this order."""
+        for splitter, members in zip(self._rows, rows, strict=True):
+            for index, panel in enumerate(members):
+                splitter.insertWidget(index, panel)
+
     def toggle_maximized(self, panel: Panel) -> None:
         """Give all room to a panel, or back to all of them."""
         self._set_maximized(None if self.maximized is panel else panel)
@@ -97,6 +138,7 @@ class PanelGrid(QWidget):
 
     def reset(self) -> None:
         """The panels of the first layout shown, in equal parts."""
+        self._put(self._usual())
         self._hidden = {panel.name for panel in self.panels if not panel.at_first}
         self._set_maximized(None)
         self._arrange()
@@ -118,6 +160,7 @@ class PanelGrid(QWidget):
         return json.dumps(
             {
                 "version": VERSION,
+                "rows": [[panel.name for panel in row] for row in self._now()],
                 "sizes": [_shares(splitter) for splitter in (self._outer, *self._rows)],
                 "hidden": sorted(self._hidden),
                 "maximized": self.maximized.name if self.maximized is not None else "",
@@ -131,6 +174,9 @@ class PanelGrid(QWidget):
             found = json.loads(bytes(state))
             if found["version"] != VERSION:
                 return False
+            places = [[str(name) for name in row] for row in found["rows"]]
+            if len(places) != len(self._rows):
+                return False
             sizes = [[max(0, int(size)) for size in part] for part in found["sizes"]]
             hidden = {str(name) for name in found["hidden"]}
             large = str(found["maximized"])
@@ -138,7 +184,15 @@ class PanelGrid(QWidget):
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return False
         known = {panel.name: panel for panel in self.panels}
-        self._hidden = hidden & set(known)
+        placed = {name for row in places for name in row}
+        # Panels that the arrangement does not know are new in this version: they stand where they usually do, hidden.
+        rows = [
+            [known[name] for name in dict.fromkeys(names) if name in known]
+            + [panel for panel in usual if panel.name not in placed]
+            for names, usual in zip(places, self._usual(), strict=True)
+        ]
+        self._put(rows)
+        self._hidden = (hidden & set(known)) | {panel.name for panel in self.panels if panel.name not in placed}
         self._set_maximized(known.get(large))
         for name, values in options.items():
             with suppress(KeyError):

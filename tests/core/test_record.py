@@ -5,8 +5,9 @@ import pytest
 from experiments import act, dense, experiment
 
 from layerscope.core import record
+from layerscope.core.diagnostics.details import equal_share, unit_shares
 from layerscope.core.errors import InputError
-from layerscope.core.record import Record
+from layerscope.core.record import Record, load, save
 from layerscope.core.run import Run
 
 
@@ -170,3 +171,37 @@ def test_pickles_are_never_read(tmp_path):
     np.savez(path, steps=np.array([{"a": 1}], dtype=object))
     with pytest.raises(InputError):
         record.load(path)
+
+
+def test_units_that_are_dead_stuck_or_alike_are_told_apart():
+    activation = np.ones((200, 4))
+    activation[:, 0] = 0.0
+    activation[:, 1] = 0.999
+    activation[:3, 2] = 0.0
+    dead, stuck = unit_shares(activation, -0.97, 0.97)
+    assert (dead, stuck) == (0.25, 0.5)
+    assert unit_shares(activation, -np.inf, np.inf) == (0.25, 0.0)
+    weight = np.random.default_rng(0).standard_normal((5, 6))
+    assert equal_share(weight) == 0.0
+    weight[:, 4] = weight[:, 1]
+    assert equal_share(weight) == pytest.approx(2 / 6)
+    assert equal_share(np.zeros((5, 6))) == 1.0
+    assert np.isnan(equal_share(weight[:, :1]))
+
+
+def test_a_symmetric_start_is_measured_and_kept_in_the_file(tmp_path):
+    run = Run(experiment(dense(6, "zeros"), act("tanh"), dense(10, "zeros")))
+    np.testing.assert_array_equal(run.look()[1].measured["weight.equal_fraction"], [1.0, np.nan, 1.0])
+    run.advance(5)
+    save(run.record.view(), tmp_path)
+    found = load(tmp_path / "record.npz").latest_detail(4).measured
+    # nothing ever reaches the hidden units; the outputs have targets of their own
+    np.testing.assert_array_equal(found["weight.equal_fraction"], [1.0, np.nan, 1.0])
+    np.testing.assert_array_equal(found["activation.dead_fraction"], [1.0, 1.0, 0.0])
+
+
+def test_units_come_apart_where_the_next_layer_tells_them_apart():
+    run = Run(experiment(dense(6, "zeros"), act("tanh"), dense(10)))
+    assert run.look()[1].measured["weight.equal_fraction"][0] == 1.0
+    run.advance(1)
+    assert run.look()[1].measured["weight.equal_fraction"][0] == 0.0

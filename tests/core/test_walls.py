@@ -42,11 +42,14 @@ def test_only_the_engine_imports_numba(path):
         assert not [name for name in imports(path) if name.split(".")[0] in ("numba", "llvmlite")]
 
 
-@pytest.mark.parametrize("family", ["layers", "losses", "gradient_steps", "schedules", "lessons"])
+@pytest.mark.parametrize(
+    "family", ["layers", "losses", "gradient_steps", "schedules", "lessons", "studies", "diagnostics/rules"]
+)
 def test_kinds_of_one_family_do_not_import_each_other(family):
     kinds = {p.stem for p in (CORE / family).glob("*.py")} - SHARED
     for kind in kinds:
-        others = {f"layerscope.core.{family}.{other}" for other in kinds - {kind}}
+        package = family.replace("/", ".")
+        others = {f"layerscope.core.{package}.{other}" for other in kinds - {kind}}
         assert not others & set(imports(CORE / family / f"{kind}.py"))
 
 

@@ -20,10 +20,14 @@ from layerscope.core.figures.figure import (
 
 class StillSession(QObject):
     scene_changed = Signal()
+    state_changed = Signal()
 
     def __init__(self):
         super().__init__()
         self.scene = None
+        self.studying = None
+        self.wanted = {}
+        self.demanded = []
         self.end = 0
         self.scrubbed = []
         self.blocked = ""
@@ -35,6 +39,12 @@ class StillSession(QObject):
 
     def scrub(self, step):
         self.scrubbed.append(step)
+
+    def want(self, who, studies):
+        self.wanted[who] = studies
+
+    def demand(self, studies):
+        self.demanded.append(studies)
 
 
 @pytest.fixture

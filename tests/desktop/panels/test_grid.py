@@ -138,3 +138,51 @@ def test_an_arrangement_with_unknown_panels_is_taken_as_far_as_it_goes(grid):
     state["options"]["no-such-panel"] = {"a": 1}
     assert grid.restore_state(json.dumps(state).encode())
     assert grid.visible_panels() == first(grid)[1:]
+
+
+def test_another_figure_takes_the_place_of_one(qtbot, grid, still):
+    still.show_scene(scene("normal"))
+    signal, waterfall = named(grid, "signal"), named(grid, "waterfall")
+    where, width = signal.geometry().topLeft(), signal.width()
+    signal.fill_others()
+    offered = signal.others_menu.actions()
+    assert [action.text() for action in offered if action.isChecked()] == [signal.title]
+    next(action for action in offered if action.text() == waterfall.title).trigger()
+    assert signal.isHidden()
+    qtbot.waitUntil(lambda: waterfall.geometry().topLeft() == where and abs(waterfall.width() - width) <= 2)
+    assert not grid.toggle_actions()[0].isChecked()
+    grid.reset()
+    assert grid.visible_panels() == first(grid)
+    assert signal.geometry().topLeft() == where
+
+
+def test_two_that_are_shown_change_places_and_stay_so(qtbot, grid, still):
+    signal, curves = named(grid, "signal"), named(grid, "learning-curves")
+    grid.put_in_place_of(signal, "learning-curves")
+    assert set(grid.visible_panels()) == set(first(grid))
+    qtbot.waitUntil(
+        lambda: curves.mapTo(grid, curves.rect().topLeft()).y() < 10 < signal.mapTo(grid, signal.rect().topLeft()).y()
+    )
+    other = PanelGrid(still)
+    qtbot.addWidget(other)
+    other.resize(980, 520)
+    other.show()
+    assert other.restore_state(grid.save_state())
+    qtbot.waitUntil(lambda: named(other, "learning-curves").mapTo(other, curves.rect().topLeft()).y() < 10)
+
+
+def test_a_large_panel_gives_its_place_to_another_large_one(grid):
+    grid.toggle_maximized(named(grid, "signal"))
+    grid.put_in_place_of(named(grid, "signal"), "update-ratio")
+    assert grid.visible_panels() == [named(grid, "update-ratio")]
+
+
+def test_panels_that_an_old_arrangement_does_not_know_are_hidden(grid):
+    state = json.loads(grid.save_state())
+    state["rows"] = [[name for name in row if name != "waterfall"] for row in state["rows"]]
+    assert grid.restore_state(json.dumps(state).encode())
+    assert named(grid, "waterfall").isHidden()
+    state["rows"] = [["signal"], ["signal"]]  # in two places at once: one of them counts
+    assert grid.restore_state(json.dumps(state).encode())
+    state["rows"] = [["signal"]]
+    assert not grid.restore_state(json.dumps(state).encode())
