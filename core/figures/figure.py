@@ -51,7 +51,10 @@ class Axis:
 
 @dataclass(frozen=True)
 class Line:
-    """Points joined by a line; a NaN is a gap."""
+    """Points joined by a line; a NaN is a gap.
+
+    rim   a color around the markers, so that they stand out from a heatmap
+    """
 
     x: Array
     y: Array
@@ -62,6 +65,7 @@ class Line:
     width: float = 2.0
     faint: bool = False
     axis: Literal["left", "right"] = "left"
+    rim: str = ""
 
 
 @dataclass(frozen=True)

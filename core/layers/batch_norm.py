@@ -98,7 +98,7 @@ class BatchNorm(Layer, frozen=True, kw_only=True, tag="batch_norm"):
         return y
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
-        return signal.through_batch_norm(self.epsilon)
+        return signal.through_batch_norm(self.epsilon, math.prod(given[:-1]))
 
     def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
         settings = f"{channels_of(here.given)}, eps={code.number(self.epsilon)}, momentum={code.number(self.momentum)}"

@@ -6,6 +6,7 @@ The network then sees more of the image at once and cares less about where exact
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
@@ -166,7 +167,7 @@ class AveragePool(Pool, frozen=True, kw_only=True, tag="average_pool"):
         reached = rows * columns * self.size**2 / (given[0] * given[1])
         back = reached / self.size**4 if apart else math.nan
         why = _("theory does not follow how alike the pixels of a window are")
-        return type(signal).unknown(rows * columns * channels, back, channels, why)
+        return replace(type(signal).unknown(rows * columns * channels, back, channels, why), samples=signal.samples)
 
     def emit(self, build: Builder, x: Wire) -> Wire:
         y = build.wire(self.output_shape(x.shape))
@@ -205,7 +206,7 @@ class GlobalAveragePool(Layer, frozen=True, kw_only=True, tag="global_average_po
         # The way back is exact: every pixel gets the same share of the gradient of its channel's mean.
         pixels = given[0] * given[1]
         why = _("theory does not follow how alike the pixels of an image are")
-        return type(signal).unknown(given[2], float(pixels) ** -2, why=why)
+        return replace(type(signal).unknown(given[2], float(pixels) ** -2, why=why), samples=signal.samples)
 
     def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
         return f"{x}.mean(dim=(2, 3))"

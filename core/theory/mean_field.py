@@ -310,6 +310,7 @@ class Signal:
         response d + e,    Var(e) = own
 
     units       that are drawn independently: the channels of an image; `width` when None
+    samples     of a minibatch, for batch normalization; very many when None
     carry, share, fresh   where d comes from: d = carry d' + share e' + chance of variance fresh - share^2 own', where '
                     marks the signal before the layer
     drift, grip, backward_log_variance   the deviation of ln(backward) is drift d' + grip e' + chance of that variance
@@ -327,6 +328,7 @@ class Signal:
     response: float = 1.0
     own: float = 0.0
     units: int | None = None
+    samples: int | None = None
     carry: float = 1.0
     share: float = 0.0
     fresh: float = 0.0
@@ -346,15 +348,17 @@ class Signal:
         mean: float = 0.0,
         shared: float | None = None,
         log_variance: float = 0.0,
+        samples: int | None = None,
     ) -> Signal:
         """The samples themselves. Their distribution is not known; a function right behind them sees them as normal.
 
         shared         mean product of the same feature in two different samples; the square of the mean when not given
         log_variance   how much the mean square of a minibatch differs from `second_moment`: Var(ln)
+        samples        of a minibatch
         """
         shared = mean * mean if shared is None else shared
         law = Law(mean, max(second_moment - mean * mean, 0.0), shared, log_variance)
-        return cls(width, mean, second_moment, shared, law)
+        return cls(width, mean, second_moment, shared, law, samples=samples)
 
     @classmethod
     def unknown(cls, width: int, backward: float = math.nan, units: int | None = None, why: str = "") -> Signal:
@@ -459,6 +463,7 @@ class Signal:
             backward=fan_out * weight_std * weight_std,
             own=2.0 / units,
             units=units,
+            samples=self.samples,
             carry=carry,
             share=share,
             fresh=fresh,
@@ -481,6 +486,7 @@ class Signal:
             # Of numbers around zero ReLU passes the gradient of one half, however large they are.
             now, before = (moments(f, 0.0, 1.0) for f in (law.functions, self.law.functions))
             unknown = Signal.unknown(self.width, now.slope_square / before.slope_square, self.units)
+            unknown = replace(unknown, samples=self.samples)
             noise = 3.0 * (now.slope_inequality - before.slope_inequality) / self.independent
             return replace(unknown, law=law, backward_log_variance=noise)
         now = moments(law.functions, law.mean, law.variance)
@@ -499,6 +505,7 @@ class Signal:
             response=now.elasticity,
             own=now.kurtosis / units,
             units=self.units,
+            samples=self.samples,
             drift=now.slope_elasticity - before.slope_elasticity,
             # The gradient that arrives is a normal number of every unit, whose fourth moment is 3.
             backward_log_variance=3.0 * (now.slope_inequality - before.slope_inequality) / units,
@@ -510,7 +517,7 @@ class Signal:
         """Behind dropout in training: each number is zero with probability `rate`, else divided by 1 - rate."""
         kept = 1.0 - rate
         if kept <= 0.0:
-            return Signal.unknown(self.width)
+            return replace(Signal.unknown(self.width), samples=self.samples)
         signal = self.becoming(
             mean=self.mean, second_moment=self.second_moment / kept, shared=self.shared, backward=1.0 / kept
         )
@@ -523,14 +530,22 @@ class Signal:
             backward_log_variance=3.0 * (1.0 / kept - 1.0) / self.width,
         )
 
-    def through_batch_norm(self, epsilon: float = 0.0) -> Signal:
-        """Behind batch normalization of a large batch: what all samples share is taken away, the rest has variance 1.
+    def through_batch_norm(self, epsilon: float = 0.0, places: int = 1) -> Signal:
+        """Behind batch normalization: what all samples share is taken away, the rest has variance 1.
 
-        Yang et al. 2019: the gradient's mean square grows by E[f'^2] / Var(f) per layer, pi / (pi - 1) for ReLU. With
-        batches below about 30 samples it grows faster still.
+        places   of an image, over which it averages too
+
+        Yang et al. 2019: the gradient's mean square grows by E[f'^2] / Var(f) per layer, pi / (pi - 1) for ReLU, where
+        B = samples * places is large. Else it grows faster, in a linear network by (B - 2) / (B - 3): two directions of
+        B are taken out of the gradient, and the mean of 1 / variance is that of a chi-square number of B - 1 degrees of
+        freedom. With ReLU that is true within 2 % for B >= 8. There is no such mean for B <= 3.
         """
         variance = self.second_moment - self.shared
-        return self._normalized(variance if math.isnan(variance) else max(variance, 0.0), epsilon, shared=0.0)
+        signal = self._normalized(variance if math.isnan(variance) else max(variance, 0.0), epsilon, shared=0.0)
+        if self.samples is None:
+            return signal
+        count = self.samples * places
+        return signal.with_backward(signal.backward * (count - 2) / (count - 3) if count > 3 else math.nan)
 
     def through_layer_norm(self, epsilon: float = 0.0) -> Signal:
         """Behind layer normalization: mean 0 and variance 1 over the units of each sample."""
@@ -547,7 +562,7 @@ class Signal:
     def _normalized(self, variance: float, epsilon: float, shared: float) -> Signal:
         scale = variance + epsilon
         if scale == 0.0:
-            return Signal.unknown(self.width)
+            return replace(Signal.unknown(self.width), samples=self.samples)
         # Whatever arrives, what leaves has mean 0 and variance 1; only the way back needs to know what arrived.
         after = 1.0 if math.isnan(variance) else variance / scale
         signal = self.becoming(mean=0.0, second_moment=after, shared=shared, backward=1.0 / scale)
@@ -637,6 +652,7 @@ class Signal:
             law,
             backward,
             units=self.units if width is None else None,
+            samples=self.samples,
             carry=self.response,
             share=1.0,
             fresh=self.own,
@@ -870,18 +886,19 @@ def predict(
     shared: float | None = None,
     *,
     log_variance: float = 0.0,
+    samples: int | None = None,
 ) -> tuple[LayerPrediction, ...]:
     """What to expect of every layer of a network that is laid out, given the mean square of its (scaled) input.
 
     second_moment, mean   E[x^2] and E[x] over samples and features
     shared                E[x x'] over pairs of different samples, see `Signal.of_data`
-    log_variance          how much the mean square of a minibatch differs from `second_moment`, see there
+    log_variance, samples   how much the mean square of a minibatch differs from `second_moment`, and its size
 
     A layer that theory has no rule for (`mean_field` raises NotImplementedError) gets NaN and says why; so do layers
     behind it, until one that makes its outputs what they are whatever arrives, such as batch normalization. Nothing is
     returned for layers from the first impossible one on. Gradients are relative to the last layer returned.
     """
-    signal = Signal.of_data(math.prod(plan.shape), second_moment, mean, shared, log_variance)
+    signal = Signal.of_data(math.prod(plan.shape), second_moment, mean, shared, log_variance, samples)
     signals: list[tuple[str, Signal]] = []
     reasons: dict[str, str] = {}
     why = ""
@@ -893,7 +910,7 @@ def predict(
         try:
             signal = card.layer.mean_field(signal, card.given)
         except NotImplementedError as error:
-            signal = Signal.unknown(math.prod(card.shape), why=str(error))
+            signal = replace(Signal.unknown(math.prod(card.shape), why=str(error)), samples=samples)
         if not signal.known:
             reasons[card.path] = why = signal.why or why
         signals.append((card.path, signal))
@@ -938,7 +955,8 @@ def predictions_for(plan: Plan, data: Data, batch_size: int = 64) -> tuple[Layer
     shared = (float(total @ total) / width - n * squares) / (n * (n - 1)) if n > 1 else None
     inequality = float(lengths.var()) / squares / squares if squares > 0.0 else 0.0
     mean = float(x.mean())
-    whole = predict(plan, squares, mean, shared, log_variance=inequality / max(1, min(batch_size, n)))
+    samples = max(1, min(batch_size, n))
+    whole = predict(plan, squares, mean, shared, log_variance=inequality / samples, samples=samples)
     if inequality < ALIKE or not math.isfinite(inequality) or any(map(_compares, plan.cards)):
         return whole
     parts = []
