@@ -153,7 +153,8 @@ def _way(lane: Lane, scene: Scene, main: Standing) -> Array:
     rows = np.unique(np.linspace(0, upto - 1, min(TRAIL, upto)).astype(int)) if upto else np.empty(0, dtype=int)
     norms = np.vstack((view.block[rows][:, places], moment.line[None, places]))
     factors = np.array([float(present_weights(lane.plan, p, 1.0)) for p in paths])
-    return np.asarray(np.mean(norms * norms * factors, axis=1))
+    with np.errstate(over="ignore", invalid="ignore"):  # a training that explodes is drawn as far as it goes
+        return np.asarray(np.mean(norms * norms * factors, axis=1))
 
 
 def _window(found: list[_Read]) -> tuple[float, float]:
@@ -392,8 +393,8 @@ def standing_text(at: Standing, depth: int) -> str:
             "per layer in the end."
         ).format(
             function=_(at.activation.label),
-            weights=number_text(at.weights),
-            biases=number_text(at.biases),
+            weights=number_text(at.weights, 3),
+            biases=number_text(at.biases, 3),
             phase=phase,
             factor=factor_text(math.sqrt(max(chi, 0.0)), 3),
         )
@@ -412,9 +413,9 @@ def standing_text(at: Standing, depth: int) -> str:
                 "Depth scales: ξ_q = {q}, ξ_c = {c}; trainable up to about 6 ξ_c = {trainable} layers, the network has "
                 "{depth}: {verdict}."
             ).format(
-                q=number_text(scales.q),
-                c=number_text(scales.correlation),
-                trainable=number_text(scales.trainable),
+                q=number_text(scales.q, 3),
+                c=number_text(scales.correlation, 3),
+                trainable=number_text(scales.trainable, 3),
                 depth=depth,
                 verdict=verdict,
             )

@@ -120,9 +120,14 @@ def _weight(card: Card) -> Parameter | None:
     return next((p for p in card.parameters if p.weight), None)
 
 
+def _drawing(card: Card) -> Layer:
+    """The layer whose weights these are: a wrapper draws what it wraps."""
+    found: Layer = getattr(card.layer, "layer", card.layer)
+    return found
+
+
 def _standing(card: Card, function: str, parameter: float) -> Standing | None:
-    layer: Layer = getattr(card.layer, "layer", card.layer)  # a wrapper draws what it wraps
-    inner = {p.name: p for p in layer.parameters(card.given)} if card.given is not None else {}
+    inner = {p.name: p for p in _drawing(card).parameters(card.given)} if card.given is not None else {}
     weight = next((p for p in inner.values() if p.weight), None)
     if weight is None or not weight.init.random:
         return None
@@ -138,15 +143,10 @@ def _standing(card: Card, function: str, parameter: float) -> Standing | None:
 def present_weights(plan: Plan, path: str, norm: float | Array) -> Array:
     """n Var(W) of a layer whose weights have that norm by now: the mean of their squares times the inputs of a unit."""
     card = next(card for card in plan.cards if card.path == path)
-    weight = _weight(card)
-    assert weight is not None
-    count = math.prod(next(p for p in card.parameters if p.weight).shape)
-    fan_in = weight.fan_in
-    layer = getattr(card.layer, "layer", None)
-    if layer is not None and card.given is not None:
-        inner = next(p for p in layer.parameters(card.given) if p.weight)
-        count, fan_in = inner.count, inner.fan_in
-    return np.asarray(fan_in * np.square(np.asarray(norm, dtype=np.float64)) / count)
+    assert card.given is not None
+    weight = next(p for p in _drawing(card).parameters(card.given) if p.weight)
+    with np.errstate(over="ignore"):  # weights that explode have infinite squares
+        return np.asarray(weight.fan_in * np.square(np.asarray(norm, dtype=np.float64)) / weight.count)
 
 
 @lru_cache(maxsize=512)
