@@ -614,6 +614,9 @@ class _Sheet:
 
     def _line(self, axes: Axes, mark: Line, frame_x: Frame, frame: Frame) -> None:
         look = self._line_look(mark.color, mark.dash, mark.marker, mark.width, mark.faint)
+        if mark.rim:
+            look |= {"markeredgecolor": self.theme.color(mark.rim), "markeredgewidth": 1.3 * self.preset.line}
+            look["markersize"] *= 1.3
         if len(mark.x) > MOST_MARKERS:
             look["markevery"] = -(-len(mark.x) // MOST_MARKERS)
         x, y = frame_x.places(mark.x), _within(frame.places(mark.y), frame)
