@@ -240,12 +240,12 @@ def _train(run: Run, steps: int, label: str) -> tuple[float, str]:
             run.advance(min(CHUNK, steps - run.step))
             seconds += time.perf_counter() - begin
             progress.show(run.step, steps)
-            if not run.finite or run.finished:
+            if run.finished:
                 break
     run.validate()
-    if not run.finite:
-        return seconds, _("the loss is not finite from step {step} on").format(step=run.nonfinite_step)
-    if run.finished:
+    if run.failed:
+        return seconds, _("a number is not finite at step {step}").format(step=run.failed_step)
+    if run.stopped:
         return seconds, _("early stopping at step {step}, the validation loss no longer improved").format(
             step=run.stopped_step
         )
@@ -304,7 +304,7 @@ def _run(options: argparse.Namespace) -> int:
     folder = folder_for(options.out)
     trace = results.begin_trace(run) if options.trace else None
     seconds, stopped = _train(run, steps, N_("training"))
-    finite = run.finite
+    failed = run.failed
     run.measure_last()
     run.take_best()
     results.save(run, folder, seconds, stopped, trace)
@@ -323,7 +323,7 @@ def _run(options: argparse.Namespace) -> int:
             stopped=stopped,
         )
     )
-    if summary["weights_step"] != run.record.end:
+    if summary["weights_step"] != run.first_step + summary["steps"]:
         print(_("the weights are those of step {step}, the best").format(step=summary["weights_step"]))
     if "averaging" in summary:
         print(
@@ -336,8 +336,8 @@ def _run(options: argparse.Namespace) -> int:
         )
     _report(summary["findings"])
     print(_("saved in {folder}").format(folder=options.out))
-    if not finite:
-        _warn(options.file, stopped)
+    if failed:
+        _warn(options.file, run)
     return 0
 
 
@@ -354,8 +354,18 @@ def _report(findings: Sequence[Mapping[str, Any]]) -> None:
         print("  " + sentence.format(count=more))
 
 
-def _warn(file: str, stopped: str) -> None:
-    sys.stderr.write(f"layerscope: {file}: {stopped}; " + _("try a smaller learning rate or other weights") + "\n")
+def _warn(file: str, run: Run) -> None:
+    """Say what ended the training: the operation, the cause, what to try."""
+    from .diagnostics.autopsy import examine
+
+    found = examine(run)
+    if found is None:  # the numbers that were put there by hand are gone
+        sys.stderr.write(
+            f"layerscope: {file}: " + _("a number is not finite at step {step}").format(step=run.failed_step) + "\n"
+        )
+        return
+    first, *rest = found.report()
+    sys.stderr.write(f"layerscope: {file}: {first}\n" + "".join(f"  {line}\n" for line in rest))
 
 
 def _short(value: float | None) -> str:
@@ -421,9 +431,9 @@ def _figure(options: argparse.Namespace) -> int:
     else:
         run = _started(options.source, options)
         steps = run.last_step if options.step is None else options.step
-        _seconds, stopped = _train(run, steps, N_("training"))
-        if not run.finite:
-            _warn(options.source, stopped)
+        _train(run, steps, N_("training"))
+        if run.failed:
+            _warn(options.source, run)
         scene = scene_of([("A", "", run)], studies=studies)
     folder = folder_for(options.out)
     for path in _draw(scene, chosen, formats, folder, options):
@@ -455,7 +465,9 @@ def _figure_options(names: Sequence[str], settings: Sequence[str]) -> dict[str, 
                 "--option",
             )
         for name in owners:
-            values[name][option] = _value(text)
+            field = next(field for field in describe(FIGURES[name].options) if field.name == option)
+            # a text is taken as it stands: a layer may be called 3
+            values[name][option] = text if field.sort in ("text", "choice") else _value(text)
     made: dict[str, Any] = {}
     for name in names:
         kind = FIGURES[name].options

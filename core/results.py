@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import archive, record
+from .diagnostics.autopsy import examine
 from .diagnostics.doctor import diagnosis_of, plain
 from .engine import random
 from .errors import InputError
@@ -66,7 +67,7 @@ def save(run: Run, folder: Path, seconds: float, stopped: str, trace: Trace | No
         other.seek(run.step)
         write_whole(folder / f"weights-{number}.npz", record.npz(other.parameters()))
     if trace is not None:
-        write_whole(folder / "trace.npz", record.npz(trace_arrays(run, run.record.end - run.first_step, trace)))
+        write_whole(folder / "trace.npz", record.npz(trace_arrays(run, steps_done(run), trace)))
     else:
         (folder / "trace.npz").unlink(missing_ok=True)  # of an earlier run, which it would be taken for this one's
     write_whole(
@@ -74,10 +75,16 @@ def save(run: Run, folder: Path, seconds: float, stopped: str, trace: Trace | No
     )
 
 
+def steps_done(run: Run) -> int:
+    """Whole steps that were taken; one that failed is recorded but not taken."""
+    end = run.failed_step if run.failed_step is not None else run.record.end
+    return end - run.first_step
+
+
 def summary(run: Run, seconds: float, stopped: str) -> dict[str, Any]:
     """The content of `run.json`."""
     view = run.record.view(whole=True)
-    steps = run.record.end - run.first_step
+    steps = steps_done(run)
     evaluated = [row for row in run.record.validation if row[0] <= run.step]
     validation = evaluated[-1][1:] if evaluated else (np.nan,) * 4
     averaging = run.experiment.training.averaging
@@ -92,6 +99,7 @@ def summary(run: Run, seconds: float, stopped: str) -> dict[str, Any]:
         "weights_step": run.step,
         "best_step": run.best_step,
         "stopped_step": run.stopped_step,
+        "failed_step": run.failed_step,
         "loss": _finite(view.at("loss", run.step - 1)) if run.step > run.first_step else None,
         "validation_loss": _finite(validation[0]),
         "validation_accuracy": _finite(validation[1]),
@@ -106,6 +114,9 @@ def summary(run: Run, seconds: float, stopped: str) -> dict[str, Any]:
         "marks": [{"step": step, "mark": mark} for step, mark in run.marks],
         "findings": plain(diagnosis_of(run)),
     }
+    autopsy = examine(run)
+    if autopsy is not None:
+        result["autopsy"] = autopsy.to_plain()
     if averaging is not None:
         result["averaging"] = averaging.kind_name()
         result["plain_validation_loss"], result["plain_validation_accuracy"] = map(_finite, validation[2:])
@@ -199,7 +210,7 @@ def run_at(
     progress   called with (done, total) steps
     """
     experiment, view = load_folder(folder)
-    told = _told(folder / "run.json")
+    told = told_of(folder)
     saved = told.get("weights_step")
     end = int(view.kept_steps[-1]) + view.stride if len(view.kept_steps) else 0
     goal = step if step is not None else saved if isinstance(saved, int) else end
@@ -219,13 +230,15 @@ def run_at(
             progress(run.step, goal)
         if run.step == before:
             break
+    if run.step == goal == told.get("failed_step"):
+        run.advance(1)  # which fails again, so that the run knows it
     return run
 
 
-def _told(path: Path) -> dict[str, Any]:
-    """What `run.json` says, as far as it can be read."""
+def told_of(folder: Path) -> dict[str, Any]:
+    """What the `run.json` of a folder says, as far as it can be read."""
     try:
-        found = msgspec.json.decode(path.read_bytes())
+        found = msgspec.json.decode((folder / "run.json").read_bytes())
     except (OSError, msgspec.DecodeError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -40,6 +40,7 @@ class MainWindow(QMainWindow):
         super().__init__()
         self.session, self.settings, self.look = session, settings, look
         self._painted = False
+        self._diagnosed = ""  # what the bar was told last; it may have been closed since
         self.setObjectName("main")
         self.setWindowIcon(theme.icon("icon", size=64))
         self.setAcceptDrops(True)
@@ -53,6 +54,7 @@ class MainWindow(QMainWindow):
         self.network = NetworkView(session)
         self.lanes = LanesBar(session, self.actions_)
         self.message = MessageBar()
+        self.diagnosis = MessageBar()
         self.watch = MessageBar()
         self.panels = PanelGrid(session)
         self.transport = TransportBar(session, self.actions_)
@@ -76,6 +78,7 @@ class MainWindow(QMainWindow):
         column.setSpacing(10)
         column.addWidget(self.lanes)
         column.addWidget(self.message)
+        column.addWidget(self.diagnosis)
         column.addWidget(self.watch)
         column.addWidget(self.panels, 1)
         self._splitter = QSplitter(Qt.Orientation.Horizontal)
@@ -105,7 +108,10 @@ class MainWindow(QMainWindow):
                 N_("&File"),
                 ("new", "open", "recent", "import_data", "", "save", "save_as", "save_lane", "", "export", "", "quit"),
             ),
-            (N_("&Edit"), ("undo", "redo", "", "copy_lane", "remove_lane", "next_lane", "", "data", "training")),
+            (
+                N_("&Edit"),
+                ("undo", "redo", "", "copy_lane", "fork", "remove_lane", "next_lane", "", "data", "training"),
+            ),
             (
                 N_("&Train"),
                 (
@@ -164,6 +170,7 @@ class MainWindow(QMainWindow):
             "undo": undo.undo,
             "redo": undo.redo,
             "copy_lane": session.add_lane,
+            "fork": session.fork_here,
             "remove_lane": lambda: session.remove_lane(session.selected_lane),
             "next_lane": lambda: session.select(lane=(session.selected_lane + 1) % len(session.lanes)),
             "play": lambda: session.pause() if session.playing else session.play(),
@@ -194,6 +201,8 @@ class MainWindow(QMainWindow):
         undo.canRedoChanged.connect(self._refresh_edits)
         undo.indexChanged.connect(self._refresh_edits)
         session.state_changed.connect(self._retitle)
+        session.state_changed.connect(self._show_diagnosis)
+        self.diagnosis.pressed.connect(lambda: self.panels.show_named("autopsy"))
         session.lanes_changed.connect(self._retitle)
         session.lanes_changed.connect(self._refresh_edits)
         self.network.import_wanted.connect(documents.import_data)
@@ -233,6 +242,12 @@ class MainWindow(QMainWindow):
             actions["play"].setProperty("playing", playing)
             self._draw_play()
 
+    def _show_diagnosis(self) -> None:
+        """Say what ended a training, as long as it stands there."""
+        if self.session.diagnosis != self._diagnosed:
+            self._diagnosed = self.session.diagnosis
+            self.diagnosis.say(self._diagnosed, warning=True, button=_("Autopsy"))
+
     def _draw_play(self) -> None:
         playing = self.session.playing
         declared = self.actions_.declared["play"]
@@ -256,6 +271,7 @@ class MainWindow(QMainWindow):
         for choice in theme.CHOICES:
             self.actions_[f"{choice}_theme"].setChecked(self.look.choice == choice)
         self.message.draw()
+        self.diagnosis.draw()
         self.watch.draw()
         self.lanes.redraw()
         self.settings.write("look", self.look.choice)

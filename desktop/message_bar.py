@@ -12,9 +12,10 @@ from .labels import set_state
 
 
 class MessageBar(QFrame):
-    """Text that wraps, and a cross. Hidden while there is nothing to say."""
+    """Text that wraps, a button where there is more to see, and a cross. Hidden while there is nothing to say."""
 
     closed = Signal()
+    pressed = Signal()
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
@@ -27,6 +28,11 @@ class MessageBar(QFrame):
         self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         row.addWidget(self._text, 1)
+        self.button = QToolButton()
+        self.button.setProperty("kind", "quiet")
+        self.button.clicked.connect(self.pressed)
+        self.button.hide()
+        row.addWidget(self.button, 0, Qt.AlignmentFlag.AlignTop)
         self._cross = QToolButton()
         self._cross.setProperty("kind", "bare")
         self._cross.setIconSize(QSize(14, 14))
@@ -40,12 +46,14 @@ class MessageBar(QFrame):
         """Take the colors of the present theme."""
         self._cross.setIcon(theme.icon("close", theme.current().color("muted"), size=14))
 
-    def say(self, text: str, title: str = "", warning: bool = False) -> None:
-        """Show a text; "" hides the bar."""
+    def say(self, text: str, title: str = "", warning: bool = False, button: str = "") -> None:
+        """Show a text, with a button of this name where there is one; "" hides the bar."""
         from html import escape
 
         head = f"<b>{escape(title)}</b>&nbsp; " if title else ""
         self._text.setText(head + escape(text))
+        self.button.setText(button)
+        self.button.setVisible(bool(button))
         set_state(self._text, "state", "warning" if warning else "")
         self._cross.setToolTip(_("Hide this"))
         self._cross.setAccessibleName(_("Hide this"))

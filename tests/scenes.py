@@ -10,11 +10,16 @@ from functools import lru_cache
 import numpy as np
 from experiments import act, dense, experiment
 
+from layerscope.core.diagnostics.autopsy import Autopsy, Cause, Growth, Operand
+from layerscope.core.diagnostics.histograms import Histograms, Part, histograms
 from layerscope.core.diagnostics.probes import LAYER_COLUMNS
+from layerscope.core.diagnostics.proposal import Proposal
 from layerscope.core.engine.layout import RUN_COLUMNS
 from layerscope.core.figures.figure import Lane, Scene
 from layerscope.core.network import plan
 from layerscope.core.record import Detail, Record, RecordView
+from layerscope.core.studies.autopsy import AutopsyStudy
+from layerscope.core.studies.base import Answer
 from layerscope.core.theory.mean_field import predict
 
 RANGE_TEST = {"kind": "range_test", "start": 1e-4, "end": 10.0, "steps": 40}
@@ -73,9 +78,64 @@ def lines(layers: int, steps: int, seed: int = 0, run_columns: tuple[str, ...] =
     return found
 
 
-def detail(layers: int, step: int) -> Detail:
+def detail(layers: int, step: int, line: np.ndarray | None = None) -> Detail:
+    """Details of a step; with its line, (columns,) by the names `COLUMNS`, also histograms of numbers that fit."""
     spread = np.array([-0.6, -0.4, 0.0, 0.3, 0.6, 1.0, 1.2])
-    return Detail(step, spread[:, None] * np.linspace(1.0, 0.5, layers))
+    percentiles = spread[:, None] * np.linspace(1.0, 0.5, layers)
+    return Detail(step, percentiles, {}, {} if line is None else counted(layers, line))
+
+
+def counted(layers: int, line: np.ndarray) -> dict[str, Histograms]:
+    """Histograms of bell-shaped numbers with the sizes that a line has; every second layer is bounded by 1."""
+    draws = np.random.default_rng(layers).standard_normal(300)
+
+    def part(layer: int, column: str, bounded: bool = False) -> Part:
+        size = line[len(COLUMNS) + layer * len(LAYER_COLUMNS) + LAYER_COLUMNS.index(column)]
+        with np.errstate(invalid="ignore", over="ignore"):
+            values = draws * size
+        if bounded:
+            return Part(layer, np.tanh(2.0 * values), saturation=(-0.97, 0.97), near=(-0.3, 0.3))
+        return Part(layer, values)
+
+    every = range(layers)
+    return {
+        "activation": histograms([part(i, "activation.rms", i % 2 == 1) for i in every]),
+        "gradient": histograms([part(i, "gradient.rms") for i in every]),
+        "weight": histograms([part(i, "weight.norm") for i in every if i % 2 == 0]),
+    }
+
+
+def failure(view: RecordView) -> Autopsy:
+    """What an autopsy would say if the step behind the record failed."""
+    step = int(view.kept_steps[-1]) + view.stride if len(view.kept_steps) else 0
+    growth = tuple(
+        Growth(name, view.kept_steps, view.values(quantity), 1.2, len(view.kept_steps) - 1)
+        for name, quantity in (("loss", "loss"), ("norm of the gradient", "gradient_norm"))
+    )
+    last = float(view.values("loss")[-1]) if len(view.kept_steps) else math.inf
+    size = "large" if math.isfinite(last) else "infinite"
+    return Autopsy(
+        step=step,
+        network=0,
+        phase="forward",
+        path="2",
+        operation="the way forward through Dense 2",
+        kernel="dense_forward",
+        role="activation",
+        owner="2",
+        tensor="the output a of Dense 2",
+        name="",
+        index=(3, 1),
+        sample=17,
+        value="infinite (∞)",
+        count=4,
+        of=128,
+        before=None,
+        operands=(Operand("weight", -3e19, 2e18), Operand("x", 0.0, 4e20, 1.5)),
+        growth=growth,
+        cause=Cause("rate", "the learning rate 100 is too large", (f"The last loss is {size}.",)),
+        proposals=(Proposal("learning rate 1 instead of 100", (("training.optimizer.learning_rate", 1.0),)),),
+    )
 
 
 class Lanes:
@@ -104,11 +164,19 @@ class Lanes:
         change(content)
         kept.append(content)
         kept.validation += [(step, 1.5, 0.5, 1.5, 0.5) for step in range(0, steps + 1, 15)]
-        if steps:
-            kept.details.append(detail(len(paths), steps - 1))
+        for step in sorted({*range(0, steps, 7), steps - 1} if steps else ()):
+            kept.add_detail(detail(len(paths), step, content[step]))
         predictions = predict(layout, 1.0) if theory else ()
         return Lane(
-            name, label, kept.view(), layout, predictions, ("Test", 7, "0123456789ab"), math.log(10), made.training
+            name,
+            label,
+            kept.view(),
+            layout,
+            predictions,
+            ("Test", 7, "0123456789ab"),
+            math.log(10),
+            made.training,
+            answers={AutopsyStudy(): Answer(steps, failure(kept.view()))},
         )
 
     def thinned(self) -> Lane:
@@ -212,7 +280,9 @@ def scene(case: str) -> Scene:
         return Scene((), 0)
     if case == "looking":
         lane = lanes.lane(steps=20)
-        view = replace(lane.view, moment=20, line=lane.view.block[-1] * 1.5, details=(detail(7, 20),))
+        view = replace(
+            lane.view, moment=20, line=lane.view.block[-1] * 1.5, details=(detail(7, 20, lane.view.block[-1]),)
+        )
         return Scene((replace(lane, view=view),), 20)
     if case == "thinned":
         return Scene((lanes.thinned(),), 500_000)

@@ -72,7 +72,8 @@ class Machine:
         compiled = compile_kernels(program.kernels, program.precision, progress)
         self._addresses = np.array([compiled[kernel_name(k)] for k in program.kernels], dtype=np.int64)
         self.arena = np.zeros(program.arena_size, dtype=program.dtype)
-        self.data = np.concatenate([samples.reshape(-1), targets.reshape(-1)]).astype(program.dtype)
+        with np.errstate(over="ignore"):  # what is too large for the format becomes infinite, and the run says so
+            self.data = np.concatenate([samples.reshape(-1), targets.reshape(-1)]).astype(program.dtype)
         self.hyper = program.hyper.copy()
         self.context = np.zeros(layout.INDICES + program.batch_size + len(samples), dtype=np.int64)
         self.context[layout.GEMM] = gemm_address(program.precision)

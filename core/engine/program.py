@@ -85,9 +85,10 @@ class Region:
     role        "input", "target", "activation", "output gradient", "share" (of a gradient that several layers send
                 back), "parameter", "gradient" (of a parameter), "update", "memory" (an array of the optimizer or the
                 averaging), "scalar" (one number of theirs), "copy" (a parameter in 16 bits), "inner" (a layer's own),
-                "index" (places, kept as numbers)
+                "index" (places, kept as numbers), "room" (needed within one row, nobody reads it afterward)
     path        the layer that it belongs to, "data", or "" where it belongs to none
-    name        of the parameter, the optimizer's array or the inner value; "" elsewhere
+    name        of the parameter, the inner value or the single number; "" elsewhere
+    slot        what the array of the optimizer or the averaging is called there
     shape       of one sample's where there is one per sample, else of the whole
     """
 
@@ -97,6 +98,7 @@ class Region:
     name: str
     shape: Shape
     per_sample: bool = False
+    slot: str = ""
 
     def count(self, rows: int) -> int:
         """Numbers of it that a minibatch of so many samples uses."""
@@ -298,7 +300,7 @@ class Builder:
             if p.trained:
                 self.regions.append(Region(tensor.gradient, "gradient", path, p.name, p.shape))
                 self.regions += [
-                    Region(self.slot(name, tensor), "memory", path, f"{name} {p.name}", p.shape) for name in self.slots
+                    Region(self.slot(slot, tensor), "memory", path, p.name, p.shape, slot=slot) for slot in self.slots
                 ]
         self.regions += [Region(at, "scalar", "", name, (1,)) for name, at in self.scalars.items()]
         self.regions.append(Region(self.update_at, "update", "", "", (largest,)))
@@ -349,7 +351,8 @@ class Builder:
         """Room for one value of this shape per sample, and for its gradient where there is a way back."""
         count = self.batch_size * math.prod(shape)
         wire = Wire(shape, self._reserve(count), self._reserve(count) if gradient and self.training else -1)
-        self.regions.append(Region(wire.at, "activation", self._path, "", shape, True))
+        role = {"data": "input", "targets": "target"}.get(self._path, "activation")
+        self.regions.append(Region(wire.at, role, self._path, "", shape, True))
         if wire.gradient >= 0:
             self.regions.append(Region(wire.gradient, "output gradient", self._path, "", shape, True))
         return wire
@@ -358,7 +361,7 @@ class Builder:
         """Room for `count` numbers of the layer's own.
 
         name      what they are, in a word or a formula's letter: "1/σ"
-        role      "index" where they are places and no values
+        role      "index" where they are places and no values, "room" where only one row works with them
         watched   whether an infinity there might leave no trace behind: dividing by one gives a zero
         """
         at = self._reserve(count)
@@ -536,9 +539,9 @@ class Builder:
                 rows.append((scaling.unscale_measured, (column, 1, self.scale)))
             self._producers[wire.at].rows[:0] = rows
 
-    def begin_data(self) -> None:
-        """What is laid out now belongs to the data."""
-        self._path = "data"
+    def begin_data(self, part: str) -> None:
+        """What is laid out now belongs to the "data" or the "targets"."""
+        self._path = part
 
     def begin_loss(self, outputs: Wire) -> None:
         self._path = "loss"
@@ -636,8 +639,9 @@ def compile_program(
     build = Builder(
         experiment, network, evaluation_rows or experiment.training.batch_size, training, record and training
     )
-    build.begin_data()
+    build.begin_data("data")
     inputs = build.wire(data.shape, gradient=False)
+    build.begin_data("targets")
     targets = experiment.loss.encode(data.t_train[:1], _last_shape(network)).shape[1]
     build.targets = build.wire((targets,), gradient=False)
 

@@ -200,6 +200,19 @@ class Table(Mapping[str, NDArray[Any]]):
 
 
 @dataclass(frozen=True)
+class Remark:
+    """A sentence that belongs to the figure and stands above its plots: what was found, what to try.
+
+    color   by role
+    head    a word before it, bold: "Why"; "" without
+    """
+
+    text: str
+    color: str = "text"
+    head: str = ""
+
+
+@dataclass(frozen=True)
 class Figure:
     """Plots below one another, with what a reader needs to know.
 
@@ -208,6 +221,7 @@ class Figure:
     table     the numbers behind the figure: column name -> values, for CSV
     heights   how the plots share the height; equally when empty
     stamp     name, seed, step and hash of the experiments, for the file's metadata
+    remarks   sentences above the plots, each in as many lines as it needs
     """
 
     name: str
@@ -218,6 +232,7 @@ class Figure:
     table: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     stamp: Mapping[str, str] = field(default_factory=dict)
     heights: tuple[float, ...] = ()
+    remarks: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -258,12 +273,14 @@ class Lane:
 class Scene:
     """What is to be drawn: the lanes, at one step of their common time.
 
-    rules   the doctor's, with the thresholds that a person has set; None: as they are at first
+    rules     the doctor's, with the thresholds that a person has set; None: as they are at first
+    selected  path of the layer that a person has chosen; "" where none is
     """
 
     lanes: tuple[Lane, ...]
     step: int
     rules: tuple[Rule_, ...] | None = None
+    selected: str = ""
 
 
 @dataclass(frozen=True)

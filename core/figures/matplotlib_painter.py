@@ -40,6 +40,7 @@ MARKERS = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D", "": ""
 TITLE_SIZE = 1.2  # times the preset's text
 MOST_CELLS = 600  # of a heatmap drawn as vectors
 VECTOR_DPI = 300  # of images inside vector files
+MOST_LINES = 4  # of one remark
 MOST_MARKERS = 50  # on a line; of more points only every second, third ... has one
 _settings = threading.Lock()  # Matplotlib's settings belong to the whole process
 
@@ -241,7 +242,22 @@ class _Sheet:
             for line in _wrapped(figure.subtitle, text, right - left, 2):
                 y -= 1.1 * em
                 self.text(left, y + 0.25 * em, line, "muted")
-        return y - 0.25 * em
+        return self._remarks(figure, left, right, y - 0.25 * em)
+
+    def _remarks(self, figure: Figure, left: float, right: float, top: float) -> float:
+        """The figure's sentences below its title, their heads in a column of their own; the height that is left."""
+        em, text, y = self.em, self.preset.text, top
+        heads = [_drawable(remark.head, "bold") for remark in figure.remarks]
+        indent = max((_measured(head, text, "bold") for head in heads if head), default=-0.6 * em) + 0.6 * em
+        for remark, head in zip(figure.remarks, heads, strict=True):
+            lines = _wrapped(remark.text, text, right - left - indent, MOST_LINES)
+            for number, line in enumerate(lines):
+                y -= 1.2 * em
+                if number == 0:
+                    self.text(left, y, head, remark.color, weight="bold")
+                self.text(left + indent, y, line, remark.color if not head else "text")
+            y -= 0.25 * em
+        return y - (0.2 * em if figure.remarks else 0.0)
 
     def _empty(self, why: str, left: float, right: float, bottom: float, top: float) -> None:
         lines = _wrapped(why, self.preset.text, 0.8 * (right - left), 4)
@@ -486,7 +502,7 @@ class _Sheet:
             self._grid(room, grid)
         if found.right is not None:
             low, high = found.right.range
-            for tick in found.right.ticks:
+            for tick in thinned(found.right.ticks, max(2, int(room.height / (1.15 * em)))):
                 y = room.bottom + (tick.place - low) / (high - low) * room.height
                 self.text(room.left + room.width + 0.45 * em, y - 0.36 * em, _drawable(tick.text), "muted")
         if not room.names_x:

@@ -76,9 +76,10 @@ def scene_from_folder(
     steps = lane.view.kept_steps
     at = step if step is not None else int(steps[-1]) if len(steps) else 0
     if studies:
-        from ..results import run_at
+        from ..results import run_at, told_of
 
-        whole = any(study.needs_steps for study in studies)
+        told = told_of(Path(folder))
+        whole = any(study.needs_whole_run(told) for study in studies)
         run = run_at(Path(folder), step, whole, progress)
         lane = replace(lane, answers=answers(studies, run))
     return Scene((lane,), at)

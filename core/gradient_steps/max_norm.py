@@ -51,7 +51,7 @@ class MaxNorm(Regularizer, frozen=True, kw_only=True, tag="max_norm"):
         if tensor.parameter.regularized:
             units = tensor.parameter.shape[-1]
             limit = build.live(f"{place}.limit", self.limit)
-            factors = build.scratch(units, N_("factors"))
+            factors = build.scratch(units, N_("factors"), role="room")
             inputs = tensor.parameter.count // units
             build.update(limit_norms, tensor.master, tensor.update, factors, inputs, units, limit)
 

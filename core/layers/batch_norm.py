@@ -87,7 +87,7 @@ class BatchNorm(Layer, frozen=True, kw_only=True, tag="batch_norm"):
             kept = gamma.at, beta.at, mean.at, variance.at
             build.forward(batch_norm_evaluated, x.at, y.at, *kept, scales, n, places, epsilon)
             return y
-        part = build.scratch(n, N_("sums"))
+        part = build.scratch(n, N_("sums"), role="room")
         momentum = build.live(build.here("momentum"), self.momentum)
         arrays = gamma.at, beta.at, mean.master, variance.master, centers, scales, part
         build.forward(batch_norm_forward, x.at, y.at, *arrays, n, places, epsilon, momentum)

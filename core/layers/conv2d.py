@@ -128,7 +128,7 @@ class Conv2d(Layer, frozen=True, kw_only=True, tag="conv2d"):
         weight = build.parameter("weight")
         bias = build.parameter("bias") if self.bias else None
         part = min(self._part(x.shape), build.batch_size)
-        windows = build.scratch(part * rows * columns * self._window(x.shape), N_("windows"))
+        windows = build.scratch(part * rows * columns * self._window(x.shape), N_("windows"), role="room")
         # All that im2col needs to know stands in `hyper`: a row has not enough slots.
         across = self._line(height)[1], self._line(width)[1]
         geometry = height, width, channels, self.kernel_size, self.stride, *across, rows, columns, part
@@ -136,7 +136,7 @@ class Conv2d(Layer, frozen=True, kw_only=True, tag="conv2d"):
         numbers = x.at, y.at, weight.at, bias.at if bias else -1, filters, windows, first
         build.forward(conv2d_forward, *numbers)
         gradients = y.gradient, weight.gradient, bias.gradient if bias else -1
-        part_sums = build.scratch(filters, N_("sums"))
+        part_sums = build.scratch(filters, N_("sums"), role="room")
         build.backward(conv2d_weight_gradient, x.at, *gradients, filters, windows, first, part_sums)
         if x.gradient >= 0:
             dx = build.gradient_of(x)

@@ -108,7 +108,7 @@ class WeightNorm(Layer, frozen=True, kw_only=True, tag="weight_norm"):
         weight = build.stand_in(self._weight(x.shape))
         m = weight.parameter.shape[-1]
         n = weight.parameter.count // m
-        lengths, room = build.scratch(m, "‖v‖", watched=True), build.scratch(2 * m, N_("sums"))
+        lengths, room = build.scratch(m, "‖v‖", watched=True), build.scratch(2 * m, N_("sums"), role="room")
         build.forward(weight_norm_forward, direction.at, magnitude.at, weight.at, lengths, room, n, m)
         y = build.wrapped(self.layer, x)
         gradients = weight.gradient, direction.gradient, magnitude.gradient

@@ -44,8 +44,9 @@ class SoftmaxCrossEntropy(Loss, frozen=True, kw_only=True, tag="softmax_cross_en
         build.backward(cross_entropy_backward, *numbers)
 
     def predict(self, outputs: Array) -> Array:
-        powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
+        with np.errstate(invalid="ignore"):  # two infinite outputs: their answer is NaN
+            powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+            return powers / powers.sum(axis=1, keepdims=True)
 
     def of_predictions(self, predictions: Array, t: Array) -> float:
         q = (1.0 - self.label_smoothing) * t + self.label_smoothing / t.shape[1]

@@ -8,7 +8,7 @@ answer, and nothing is computed that nobody looks at.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -34,6 +34,10 @@ class Study(Kind, frozen=True, kw_only=True):
 
     demanded: ClassVar[bool] = False
     needs_steps: ClassVar[bool] = False
+
+    def needs_whole_run(self, told: Mapping[str, Any]) -> bool:
+        """Whether a run that is over has to be computed again for it; `told`: the content of its `run.json`."""
+        return self.needs_steps
 
     def answer(self, run: Run) -> Any:
         """The answer, a frozen value that never changes afterward; None where the question makes no sense for this

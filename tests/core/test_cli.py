@@ -223,7 +223,8 @@ def test_figures_of_a_file_and_of_a_folder(file, tmp_path):
     words = ["--step", "20", "--format", "svg", "--out", str(tmp_path / "g")]
     assert cli.main(["figure", str(tmp_path / "run"), "all", *words]) == 0
     assert {p.stem for p in (tmp_path / "g").iterdir()} == set(FIGURES.names())
-    assert all(p.stat().st_size > 2000 for p in (tmp_path / "g").iterdir())
+    drawn = [p for p in (tmp_path / "g").iterdir() if p.stem != "autopsy"]  # nothing has failed, and it says so
+    assert all(p.stat().st_size > 2000 for p in drawn)
 
 
 def test_the_folder_of_a_run_finds_the_data_of_the_experiment(tmp_path):
@@ -502,7 +503,7 @@ def test_exploding_training_is_reported_and_saved(file, tmp_path, capsys):
     assert "not finite" in err
     summary = json.loads((tmp_path / "out" / "run.json").read_text())
     assert "not finite" in summary["stopped"]
-    assert summary["loss"] is None
+    assert summary["loss"] > 1e6  # of the last step that was finite
 
 
 def test_the_doctor_has_the_last_word(file, tmp_path, capsys):

@@ -38,7 +38,7 @@ def test_only_the_kernels_that_a_program_needs_are_loaded():
 def test_the_loop_holds_no_interpreter_lock():
     run = Run(experiment(dense(100), act("relu"), dense(100), act("relu"), dense(10), batch_size=64))
     run.advance(10)
-    lines = run._lines(3000)
+    lines = run.begin_lines(3000)
     working, counted = threading.Event(), [0]
 
     def work():
