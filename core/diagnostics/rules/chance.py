@@ -67,6 +67,13 @@ class Chance(Rule, frozen=True, kw_only=True, tag="chance"):
         proposals = self._own_causes(case, course)
         # What the experiment itself says is so from the start; else it is known since the loss has not fallen.
         since = int(case.view.steps[0]) if proposals else max(int(case.view.steps[0]), course.last_step - half)
+        narrow = tuple(
+            (f"network.{i}.units", 32)
+            for i, layer in enumerate(case.experiment.network[:-1])
+            if isinstance(layer, Dense) and layer.units < 8
+        )
+        if narrow:
+            proposals.append(Proposal(_("32 units in the narrow layers"), narrow))
         adam = {"kind": "adam", "learning_rate": 0.003}
         proposals.append(Proposal(_("Adam with a learning rate of 0.003"), (("training.optimizer", adam),)))
         accuracy = float(np.mean(case.view.some("accuracy", course.recent)))
@@ -93,7 +100,7 @@ class Chance(Rule, frozen=True, kw_only=True, tag="chance"):
     def _own_causes(self, case: Case, course: Course) -> list[Proposal]:
         """What to try where the experiment says why nothing is learned; empty where it does not."""
         experiment = case.experiment
-        training, layers = experiment.training, experiment.network
+        training = experiment.training
         found = []
         if not any(card is not None and card.layer.group == "function" for card in case.cards):
             found.append(_functions(case))
@@ -103,7 +110,7 @@ class Chance(Rule, frozen=True, kw_only=True, tag="chance"):
         if training.regularizers and (penalty > course.level / 2 or now < SHRUNK * first):
             found.append(Proposal(_("Train without weight decay and penalties"), (("training.regularizers", []),)))
         if experiment.data.label_noise >= NOISY:
-            sentence = _("Train with the right labels: {share:.0f} % of them are wrong now").format(
+            sentence = _("Train with the right labels: {share:.0f}% of them are wrong now").format(
                 share=100 * experiment.data.label_noise
             )
             found.append(Proposal(sentence, (("data.label_noise", 0.0),)))
@@ -116,13 +123,6 @@ class Chance(Rule, frozen=True, kw_only=True, tag="chance"):
         )
         if strong:
             found.append(Proposal(_("Dropout of a fifth"), strong))
-        narrow = tuple(
-            (f"network.{i}.units", 32)
-            for i, layer in enumerate(layers[:-1])
-            if isinstance(layer, Dense) and layer.units < 8
-        )
-        if narrow:
-            found.append(Proposal(_("32 units in the narrow layers"), narrow))
         return found
 
 

@@ -54,7 +54,9 @@ class Overfitting(Rule, frozen=True, kw_only=True, tag="overfitting"):
         if stopping is not None and stopping.restore_best:
             return None  # taken care of: the weights of the best evaluation are kept
         view, course = case.view, case.course
-        known = view.validation_steps <= case.step + 1
+        # What was evaluated behind the last step of all is known as well.
+        ends = not len(view.steps) or case.step >= int(view.steps[-1])
+        known = view.validation_steps <= (case.step + view.stride if ends else case.step)
         steps, losses = view.validation_steps[known], view.validation_loss[known]
         steps, losses = steps[np.isfinite(losses)], losses[np.isfinite(losses)]
         if course is None or len(losses) < FEWEST:
@@ -86,7 +88,7 @@ class Overfitting(Rule, frozen=True, kw_only=True, tag="overfitting"):
                 "the training samples only, noise included. Fewer ways to learn by heart, or an earlier end, help."
             ).format(then=then, level=course.level),
             evidence=(
-                Evidence(_("rise of the validation loss above its least"), rise, self.rise, "validation_loss"),
+                Evidence(_("rise of the validation loss above its least"), rise, self.rise),
                 Evidence(_("validation loss by training loss"), now / max(course.level, 1e-300), 1 + self.rise),
                 Evidence(_("steps since the best evaluation"), float(steps[-1] - steps[best]), float(WAITED)),
             ),

@@ -64,6 +64,8 @@ class RateTooLow(Rule, frozen=True, kw_only=True, tag="rate_too_low"):
             return None
         if course.level < self.unlearned * course.start or course.peak > 3 * course.start:
             return None
+        if int(case.view.steps[0]) > 0 and not math.isfinite(case.chance):
+            return None  # a fork: how far down the loss has come since the very beginning is not known
         ratios = case.view.some("update_ratio", course.recent)
         medians = [median for column in ratios.T if math.isfinite(median := middle(column))]
         ratio = max(medians, default=math.nan)
@@ -79,7 +81,7 @@ class RateTooLow(Rule, frozen=True, kw_only=True, tag="rate_too_low"):
             return None
         rate = learning_rate(case)
         sentence = _(
-            "The loss falls by {fall:.2g} % per epoch only: no weights change by more than {ratio:.1g} of themselves"
+            "The loss falls by {fall:.2g}% per epoch only: no weights change by more than {ratio:.1g} of themselves"
         )
         if fall <= 0:
             sentence = _("The loss does not fall: no weights change by more than {ratio:.1g} of themselves")

@@ -59,7 +59,7 @@ class SmallBatchNorm(Rule, frozen=True, kw_only=True, tag="small_batch_norm"):
     ] = 4
 
     def examine(self, case: Case) -> Finding | None:
-        samples = self._samples(case)
+        samples = case.experiment.training.batch_size
         found = [
             (index, card, samples * positions(card))
             for index, card in enumerate(case.cards)
@@ -77,7 +77,7 @@ class SmallBatchNorm(Rule, frozen=True, kw_only=True, tag="small_batch_norm"):
         decisive = Evidence(_("values that a mean rests on"), float(values), float(self.values))
         if enough:
             decisive = Evidence(_("images in a minibatch"), float(samples), float(self.images))
-        noise = _("Noise of a mean: {mean:.0f} % of a standard deviation; of a variance: {variance:.0f} %").format(
+        noise = _("Noise of a mean: {mean:.0f}% of a standard deviation; of a variance: {variance:.0f}%").format(
             mean=100 / math.sqrt(values), variance=100 * math.sqrt(2 / max(values - 1, 1))
         )
         measured = self._jumps(case, [index for index, _card, _values in few])
@@ -116,11 +116,6 @@ class SmallBatchNorm(Rule, frozen=True, kw_only=True, tag="small_batch_norm"):
             proposals=case.fitting(self._proposals(case, few)),
         )
 
-    def _samples(self, case: Case) -> int:
-        """Samples in a minibatch; no more than there are."""
-        # An epoch of a single step holds all samples, of which there may be fewer than the batch size.
-        return int(case.experiment.training.batch_size)
-
     def _jumps(self, case: Case, indices: list[int]) -> float:
         """How far the mean of what the normalizations are given jumps between two steps, by its deviation; the largest.
 
@@ -139,7 +134,7 @@ class SmallBatchNorm(Rule, frozen=True, kw_only=True, tag="small_batch_norm"):
 
     def _gap(self, case: Case) -> float:
         """The last validation loss by the present training loss."""
-        known = np.flatnonzero(case.view.validation_steps <= case.step + 1)
+        known = np.flatnonzero(case.view.validation_steps <= case.step)
         if case.course is None or len(known) < 2 or case.course.level <= 0:
             return math.nan
         return float(case.view.validation_loss[known[-1]]) / case.course.level

@@ -85,14 +85,14 @@ class Underflow(Rule, frozen=True, kw_only=True, tag="underflow"):
         return Finding(
             rule="underflow",
             severity="alarm" if shares[worst] > self.alarm else "warning",
-            headline=_("{share:.0f} % of the gradient is rounded to zero in {layer}").format(
+            headline=_("{share:.0f}% of the gradient is rounded to zero in {layer}").format(
                 share=100 * shares[worst], layer=case.name(worst)
             ),
             explanation=_(
                 "Numbers in {precision} end at {smallest:.0e}: what is smaller becomes zero, and such weights learn "
                 "nothing. The gradient is multiplied by {scale:g} on the way back; a larger factor would save it."
             ).format(precision=precision_of(case), smallest=smallest_of(case), scale=scale),
-            evidence=(Evidence(what[name], float(shares[worst]), limit, f"{name}.underflow"),),
+            evidence=(Evidence(what[name], float(shares[worst]), limit),),
             layers=tuple(case.view.layers[i] for i in np.flatnonzero(shares > limit)),
             first_step=sustained(case.steps, past),
             last_step=int(case.steps[-1]),
@@ -167,14 +167,14 @@ class Underflow(Rule, frozen=True, kw_only=True, tag="underflow"):
         return Finding(
             rule="underflow",
             severity="alarm" if share > 0.5 else "warning",
-            headline=_("{share:.0f} % of the steps are skipped: the loss scale makes gradients infinite").format(
+            headline=_("{share:.0f}% of the steps are skipped: the loss scale makes gradients infinite").format(
                 share=100 * share
             ),
             explanation=_(
                 "The scale of the loss saves small gradients from being rounded to zero, but here it makes large ones "
                 "larger than {precision} can hold. A step with such a gradient changes no weights."
             ).format(precision=precision_of(case)),
-            evidence=(Evidence(_("share of the recent steps that are skipped"), share, self.skipped, "skipped"),),
+            evidence=(Evidence(_("share of the recent steps that are skipped"), share, self.skipped),),
             first_step=sustained(case.steps, ~(skipped == 0)),
             last_step=int(case.steps[-1]),
             proposals=case.fitting(self._proposals(case)),
