@@ -13,7 +13,7 @@ from ...schedules.range_test import RangeTest
 from ...text import N_, _
 from ..course import Course, fall_per_step
 from ..proposal import Insert, Proposal
-from .base import Case, Evidence, Finding, Rule
+from .base import Case, Evidence, Finding, Rule, in_short, percent
 
 FALLING = 0.03  # part of itself that the loss of a network on its way still loses in the last half of the steps
 NOISY = 0.5  # share of wrong labels from which on there is next to nothing to learn
@@ -81,8 +81,8 @@ class Chance(Rule, frozen=True, kw_only=True, tag="chance"):
         return Finding(
             rule="chance",
             severity="alarm",
-            headline=_("After {steps} steps the loss is {level:.3g}, no better than guessing ({chance:.3g})").format(
-                steps=course.known, level=course.level, chance=case.chance
+            headline=_("After {steps} steps the loss is {level}, no better than guessing ({chance})").format(
+                steps=course.known, level=in_short(course.level, 3), chance=in_short(case.chance, 3)
             ),
             explanation=_(
                 "A network that gives every class the same probability has this loss. Either nothing reaches the "
@@ -110,8 +110,8 @@ class Chance(Rule, frozen=True, kw_only=True, tag="chance"):
         if training.regularizers and (penalty > course.level / 2 or now < SHRUNK * first):
             found.append(Proposal(_("Train without weight decay and penalties"), (("training.regularizers", []),)))
         if experiment.data.label_noise >= NOISY:
-            sentence = _("Train with the right labels: {share:.0f}% of them are wrong now").format(
-                share=100 * experiment.data.label_noise
+            sentence = _("Train with the right labels: {share} of them are wrong now").format(
+                share=percent(experiment.data.label_noise)
             )
             found.append(Proposal(sentence, (("data.label_noise", 0.0),)))
         strong = tuple(

@@ -11,7 +11,7 @@ from ...fields import about
 from ...text import N_, _
 from ..course import middle
 from ..proposal import Proposal
-from .base import Case, Evidence, Finding, Rule, sustained
+from .base import Case, Evidence, Finding, Rule, percent, sustained
 
 FEWEST = 100  # steps: a gradient is large at the beginning, and clipping is there for that
 RECENT = 50  # rows that are looked at
@@ -67,16 +67,16 @@ class ClippingAlwaysActive(Rule, frozen=True, kw_only=True, tag="clipping"):
         return Finding(
             rule="clipping",
             severity="alarm" if usual < self.alarm and not adaptive else "warning",
-            headline=_("Clipping is active in {share:.0f}% of the steps and leaves {left:.2g}% of the gradient").format(
-                share=100 * share, left=100 * usual
+            headline=_("Clipping acts in {share} of the steps and leaves {left} of the gradient").format(
+                share=percent(share), left=percent(usual)
             ),
             explanation=_(
                 "Clipping is meant for the rare wild step; here the threshold of {threshold:g} lies below the usual "
                 "gradient. All steps then have nearly one length, and the network can neither hurry nor settle down."
             ).format(threshold=clipping_threshold(case)),
             evidence=(
-                Evidence(_("share of the recent steps that are shortened"), share, self.share),
-                Evidence(_("length that is left of the gradient"), usual, self.shortened),
+                Evidence(_("share of the gradient's length that is left"), usual, self.shortened, below=True),
+                Evidence(_("share of the recent steps that are shortened"), share, self.share, below=False),
             ),
             first_step=sustained(case.steps, ~(past >= 1 - SAME)),
             last_step=int(case.steps[-1]),

@@ -11,9 +11,9 @@ from ...fields import about
 from ...layers.activation import ActivationLayer
 from ...layers.dense import Dense
 from ...layers.dropout import Dropout
-from ...text import N_, _, ngettext
+from ...text import N_, _
 from ..proposal import Insert, Proposal
-from .base import Case, Evidence, Finding, Rule
+from .base import Case, Evidence, Finding, Rule, in_short
 
 FEWEST = 4  # evaluations; before, an ascent may be chance
 WAITED = 2  # evaluations since the best one
@@ -72,17 +72,12 @@ class Overfitting(Rule, frozen=True, kw_only=True, tag="overfitting"):
         if not course.level < WENT_ON * then:
             return None
         rise = now / least - 1 if least > 0 else math.inf
-        waited = len(losses) - 1 - best
         return Finding(
             rule="overfitting",
             severity="alarm" if rise > self.alarm else "warning",
-            headline=ngettext(
-                "The network overfits: the validation loss was best at step {step} ({least:.3g}) and is {now:.3g} "
-                "{waited} evaluation later",
-                "The network overfits: the validation loss was best at step {step} ({least:.3g}) and is {now:.3g} "
-                "{waited} evaluations later",
-                waited,
-            ).format(step=int(steps[best]), least=least, now=now, waited=waited),
+            headline=_("Overfitting: the validation loss was {least} at step {step} and is {now} now").format(
+                step=int(steps[best]), least=in_short(least, 3), now=in_short(now, 3)
+            ),
             explanation=_(
                 "The training loss went on falling from {then:.2g} to {level:.2g}, but what is learned now holds for "
                 "the training samples only, noise included. Fewer ways to learn by heart, or an earlier end, help."
