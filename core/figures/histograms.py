@@ -62,7 +62,7 @@ NAME, TITLE = "histograms", N_("Histograms")
 
 MOST_RIDGES = 24  # of more layers or steps only some are shown
 PEAK = 0.86  # of the distance between two ridges
-THIN = 1.4  # of the outlines of a lane alone, which are filled
+THIN = 1.2  # of the outlines of a lane alone, which are filled: one pixel on a screen
 FOOT = 0.44  # how far below its name a ridge stands, so that the name is at its middle
 SICK_SATURATED, SICK_ZERO = 0.5, 0.9  # shares from which a layer counts as saturated or dead, where no rule says other
 MOST_CURVE = 1000  # points of the shares over time
@@ -148,11 +148,6 @@ class HistogramsOptions(Described, frozen=True, kw_only=True):
             shown_when=("show", ("layers",)),
         ),
     ] = False
-
-    @property
-    def follows_selection(self) -> bool:
-        """Whether the layer is the one whose card is chosen."""
-        return self.show != "layers" and not self.layer
 
 
 # --- what is shown
