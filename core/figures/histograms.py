@@ -406,10 +406,8 @@ def _subtitle(scene: Scene, options: HistogramsOptions, found: Sequence[Seen]) -
     if options.show != "layers":
         names = {layer_name(seen.ridges[-1].place) for seen in found}
         what = f"{what} · {', '.join(sorted(names))}"
-    if options.show == "map":
-        what += " · " + _("color: numbers per bin (%)")
-    step = max(steps)
-    return f"{what} · " + _("step {step}").format(step=number_text(step, 9))
+    said = f"{what} · " + _("step {step}").format(step=number_text(max(steps), 9))
+    return said + (" · " + _("color: % per bin") if options.show == "map" else "")
 
 
 def _label(options: HistogramsOptions) -> str:
@@ -618,7 +616,7 @@ def _share_curves(scene: Scene, found: Sequence[Seen], options: HistogramsOption
         said[words] = None
         bins = binned(seen.lane.view, quantity, MOST_CURVE)
         y = 100.0 * bins.first[:, ridge.place.index]
-        name = lane_title(seen.lane, scene) if len(scene.lanes) > 1 else words
+        name = lane_title(seen.lane, scene) if len(scene.lanes) > 1 else ""
         marks.append(Line(bins.starts.astype(np.float64), y, look.color, name, look.dash))
     return tuple(marks), " / ".join(said)
 
