@@ -69,7 +69,7 @@ def diagnosis_of(run: Run, rules: Sequence[Rule] | None = None) -> Diagnosis:
     """What the doctor says of a run at the last step that it recorded."""
     view = run.record.view(whole=True)
     plan, chance = run.program.plan, run.experiment.loss.chance(run.data.outline)
-    predictions = predictions_for(plan, run.data)
+    predictions = predictions_for(plan, run.data, run.experiment.training.batch_size)
     step = int(view.kept_steps[-1]) + view.stride - 1 if len(view.kept_steps) else run.first_step
     case = Case(view, plan, run.experiment, step, summary_of(run.data), predictions, chance)
     return diagnose(case, all_rules() if rules is None else rules)
