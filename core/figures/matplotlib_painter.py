@@ -767,8 +767,7 @@ class _Sheet:
         if name != "diverging":
             return name
         made = ListedColormap(np.array(diverging(self.theme.name)) / 255.0)
-        made.set_bad(self.theme.color("grid"))
-        return made
+        return made.with_extremes(bad=self.theme.color("grid"))
 
     def _outline(self, axes: Axes, mark: Outline, found: Frames, room: _Room) -> None:
         """Rectangles that stand out from whatever is below them."""
