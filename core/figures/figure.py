@@ -58,6 +58,7 @@ class Line:
     """Points joined by a line; a NaN is a gap.
 
     says   see `Says`
+    rim   a color around the markers, so that they stand out from a heatmap
     """
 
     x: Array
@@ -70,6 +71,7 @@ class Line:
     faint: bool = False
     axis: Literal["left", "right"] = "left"
     says: Says | None = None
+    rim: str = ""
 
 
 @dataclass(frozen=True)
@@ -311,12 +313,14 @@ class Lane:
 class Scene:
     """What is to be drawn: the lanes, at one step of their common time.
 
-    rules   the doctor's, with the thresholds that a person has set; None: as they are at first
+    rules     the doctor's, with the thresholds that a person has set; None: as they are at first
+    selected  path of the layer that a person has chosen; "" where none is
     """
 
     lanes: tuple[Lane, ...]
     step: int
     rules: tuple[Rule_, ...] | None = None
+    selected: str = ""
 
 
 @dataclass(frozen=True)

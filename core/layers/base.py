@@ -131,6 +131,9 @@ class Layer(Kind, frozen=True, kw_only=True):
     # the sign of how the chains inside come together: "+" added, "∥" side by side; "" where nothing has to
     joined: ClassVar[str] = ""
 
+    # whether what it puts out for one sample depends on the other samples of the minibatch
+    compares_samples: ClassVar[bool] = False
+
     muted: Annotated[
         bool,
         about(
@@ -184,6 +187,12 @@ class Layer(Kind, frozen=True, kw_only=True):
     def saturation(self) -> tuple[float, float]:
         """Outputs at or below the first number, or at or above the second, count as saturated."""
         return -math.inf, math.inf
+
+    def linear_part(self) -> tuple[float, float]:
+        """Outputs between these come from the middle of a bounded function, where it is nearly a straight line; NaN
+        where there is none.
+        """
+        return math.nan, math.nan
 
     def pieces(self, x: NDArray[np.floating]) -> NDArray[np.int64]:
         """On which smooth piece of the layer's function each number of an input x (rows, *shape) lies; empty where it
