@@ -88,9 +88,9 @@ def rows_of(words: Sequence[Words], measure: Measure, width: float, indent: floa
 
 
 def under(plot: Plot) -> str:
-    """What is written below one of several plots side by side: the label of its horizontal axis, and its foot."""
+    """What is written below one of several plots side by side: its foot, and the label of its horizontal axis."""
     label = plot.x.label.replace(" ", "\u00a0")
-    return f"{label}, {plot.foot}" if label and plot.foot else label or plot.foot
+    return f"{plot.foot}, {label}" if label and plot.foot else label or plot.foot
 
 
 def wrapped(text: str, measure: Measure, width: float, most: int) -> list[str]:
