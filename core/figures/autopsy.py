@@ -76,7 +76,7 @@ def build(scene: Scene, options: AutopsyOptions) -> Figure:
     lines = [mark for mark in marks if isinstance(mark, Line)]
     said = tuple(remark for lane, found in failures for remark in _remarks(lane, found, scene, len(failures)))
     where = ", ".join(lane_prefix(lane, scene) + _("step {step:,}").format(step=found.step) for lane, found in failures)
-    subtitle = _("the steps before · failed at {where}").format(where=where)
+    subtitle = _("failed at {where} · the steps before").format(where=where)
     if not lines:
         return Figure(
             NAME,
@@ -116,8 +116,7 @@ def _curves(lane: Lane, found: Autopsy, scene: Scene, alone: bool) -> list[Mark]
                 marker if len(values) <= FEW else "",
             )
         )
-    label = lane_prefix(lane, scene) + _("step {step:,} fails").format(step=found.step)
-    marks.append(Rule(float(found.step), "alarm", label, across="x"))
+    marks.append(Rule(float(found.step), "alarm", "" if alone else lane.name, across="x"))
     return marks
 
 

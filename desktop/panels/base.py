@@ -213,9 +213,9 @@ class Panel(QFrame):
 
         def line(text: str, color: str, head: str) -> str:
             if not head:
-                return f'<p style="margin:0;color:{theme.color(color)}">{escape(text)}</p>'
+                return f'<p style="margin:0 0 3px 0;color:{theme.color(color)}">{escape(text)}</p>'
             return (
-                f'<p style="margin:0"><b style="color:{theme.color(color)}">{escape(head)}</b>&nbsp; {escape(text)}</p>'
+                f'<p style="margin:0 0 3px 0"><b style="color:{theme.color(color)}">{escape(head)}</b>&nbsp; {escape(text)}</p>'
             )
 
         said = "".join(line(remark.text, remark.color, remark.head) for remark in figure.remarks)
