@@ -26,8 +26,10 @@ test-slow: environment ## the tests that take long
 	@$(pytest) $(parallel) -m "slow and not benchmark" --timeout 900 $(ARGS)
 	@HYPOTHESIS_PROFILE=searching $(pytest) $(parallel) -k "test_any or fields or experiment" --timeout 900 $(ARGS)
 
-benchmark: environment ## how fast it is on this machine
-	@$(pytest) -m benchmark --timeout 900 $(ARGS)
+benchmark: environment ## how fast it is on this machine, beside PyTorch, Keras and others (set up in .venv-peers)
+	@sh .ci/peers
+	@$(bin)/layerscope benchmark --peers .venv-peers/bin/python --out exports/benchmark.json $(WORKLOADS)
+	@LAYERSCOPE_TORCH_PYTHON=$(CURDIR)/.venv-peers/bin/python $(pytest) -m benchmark --timeout 900 $(ARGS)
 
 lint: environment ## style and types only
 	@mkdir -p .types/layerscope
@@ -60,7 +62,7 @@ lock: environment ## renew requirements.lock
 		--output-file requirements.lock pyproject.toml
 
 clean: ## remove everything that these commands made, but not exports/
-	@rm -rf .venv .types build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks *.egg-info
+	@rm -rf .venv .venv-peers .types build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks *.egg-info
 	@find core desktop sample_data tests -name __pycache__ -prune -exec rm -rf {} +
 
 environment:

@@ -21,6 +21,7 @@ from .engine.layout import ROWS
 from .engine.memory import block
 from .registry import Registry
 from .text import N_
+from .worked import Term, absolute, chosen, constant, exponential, function, negative, number
 
 Array = NDArray[np.float64]
 INFINITY = math.inf
@@ -28,6 +29,9 @@ INFINITY = math.inf
 ALPHA = 1.6732632423543772848170429916717  # Klambauer et al. 2017: the fixed point at mean 0, variance 1
 LAMBDA = 1.0507009873554804934193349852946
 DENSITY = 1.0 / math.sqrt(2.0 * math.pi)
+
+
+Worked = tuple[Callable[[Term, Term], Term], Callable[[Term, Term, Term], Term]]
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,14 @@ class Activation:
     value, slope        the same in NumPy: of x and the parameter
     parameter           the field of the activation layer that the function uses ("slope", "alpha"), or ""
     saturation          outputs at or beyond these count as saturated; infinite where there is no bound
+    linear_part         outputs between these come from where the slope is at least nine tenths of its greatest; NaN
+                        where the function has no such middle
     kinks               where the slope jumps: the gradient check stays away, the quadrature splits
     pytorch, keras      what an exported program writes: expressions of {x} and the parameter {p}
     numpy               the same and its slope, in x and the parameter's name; the slope in parentheses where it is a
                         sum, the function itself empty where a helper is it
     numpy_helpers       functions that those call
+    worked              value and slope as worked equations: of terms x and the parameter; of x, y and the parameter
     """
 
     label: str
@@ -53,9 +60,11 @@ class Activation:
     pytorch: str
     keras: str
     numpy: tuple[str, str]
+    worked: Worked
     numpy_helpers: tuple[str, ...] = ()
     parameter: str = ""
     saturation: tuple[float, float] = (-INFINITY, INFINITY)
+    linear_part: tuple[float, float] = (math.nan, math.nan)
     kinks: tuple[float, ...] = field(default=())
 
 
@@ -111,6 +120,29 @@ def _normal_cdf(x: Array) -> Array:
     return np.asarray(ndtr(x))
 
 
+def _case(x: Term, above: str, below: str, term: Term) -> Term:
+    """One of two cases, in symbols both."""
+    return chosen(f"{above} if {x.symbols} > 0 else {below}", term)
+
+
+def _sigmoid_term(x: Term) -> Term:
+    return function("σ({})", _sigmoid(np.array(x.value)), x)
+
+
+def _normal_term(x: Term) -> Term:
+    return function("Φ({})", _normal_cdf(np.array(x.value)), x)
+
+
+def _tail(x: Term, factor: Term) -> Term:
+    """The part of ELU and SELU below zero."""
+    return factor * (exponential(x) - constant(1.0))
+
+
+def _at_most_one(x: Term, factor: Term) -> Term:
+    """Their slope."""
+    return constant(1.0) if x.value > 0.0 else factor * exponential(x)
+
+
 def _density(x: Array) -> Array:
     return np.asarray(DENSITY * np.exp(-0.5 * x * x))
 
@@ -142,6 +174,7 @@ _add(
     pytorch="{x}",
     keras="{x}",
     numpy=("x", "1.0"),
+    worked=(lambda x, p: x, lambda x, y, p: constant(1.0)),
 )
 
 # --- sigmoid
@@ -170,10 +203,15 @@ _add(
     value=lambda x, p: _sigmoid(x),
     slope=lambda x, p: _sigmoid(x) * _sigmoid(-x),
     saturation=(0.015, 0.985),  # sigmoid(x) = (1 + tanh(x/2)) / 2: the same inputs/2 as tanh's 0.97
+    linear_part=(0.5 - 0.5 * math.sqrt(0.1), 0.5 + 0.5 * math.sqrt(0.1)),  # 4 y (1 - y) = 0.9
     pytorch="torch.sigmoid({x})",
     keras="ops.sigmoid({x})",
     numpy=("", "(sigmoid(x) * sigmoid(-x))"),
     numpy_helpers=(SIGMOID,),
+    worked=(
+        lambda x, p: constant(1.0) / (constant(1.0) + exponential(negative(x))),
+        lambda x, y, p: y * (constant(1.0) - y),
+    ),
 )
 
 # --- tanh
@@ -202,9 +240,11 @@ _add(
     value=lambda x, p: np.tanh(x),
     slope=lambda x, p: 1.0 - np.tanh(x) ** 2,
     saturation=(-0.97, 0.97),  # the threshold of Karpathy's "makemore" lecture 3: slope below 0.06
+    linear_part=(-math.sqrt(0.1), math.sqrt(0.1)),  # 1 - y^2 = 0.9
     pytorch="torch.tanh({x})",
     keras="ops.tanh({x})",
     numpy=("np.tanh(x)", "(1 - np.tanh(x) ** 2)"),
+    worked=(lambda x, p: function("tanh({})", np.tanh(x.value), x), lambda x, y, p: constant(1.0) - y.squared()),
 )
 
 # --- relu
@@ -237,6 +277,10 @@ _add(
     pytorch="torch.relu({x})",
     keras="ops.relu({x})",
     numpy=("np.maximum(x, 0)", "(x > 0)"),
+    worked=(
+        lambda x, p: function("max(0, {})", np.maximum(0.0, x.value), x),
+        lambda x, y, p: _case(x, "1", "0", constant(0.0 if x.value <= 0.0 else 1.0)),
+    ),
 )
 
 # --- leaky relu
@@ -270,6 +314,10 @@ _add(
     pytorch="F.leaky_relu({x}, {p})",
     keras="ops.leaky_relu({x}, {p})",
     numpy=("np.where(x > 0, x, slope * x)", "np.where(x > 0, 1, slope)"),
+    worked=(
+        lambda x, p: _case(x, x.symbols, f"{p.symbols} {x.symbols}", p * x if x.value <= 0.0 else x),
+        lambda x, y, p: _case(x, "1", p.symbols, p if x.value <= 0.0 else constant(1.0)),
+    ),
 )
 
 # --- elu
@@ -308,6 +356,12 @@ _add(
         "np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))",
         "np.where(x > 0, 1, alpha * np.exp(np.minimum(x, 0)))",
     ),
+    worked=(
+        lambda x, p: _case(x, x.symbols, _tail(x, p).symbols, x if x.value > 0.0 else _tail(x, p)),
+        lambda x, y, p: _case(
+            x, "1", (p * exponential(x)).symbols, constant(1.0) if x.value > 0.0 else p * exponential(x)
+        ),
+    ),
 )
 
 # --- selu
@@ -345,6 +399,15 @@ _add(
         "1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0)))",
         "1.0507009873554805 * np.where(x > 0, 1, 1.6732632423543772 * np.exp(np.minimum(x, 0)))",
     ),
+    worked=(
+        lambda x, p: (
+            number("λ", LAMBDA)
+            * _case(
+                x, x.symbols, _tail(x, number("α", ALPHA)).symbols, x if x.value > 0.0 else _tail(x, number("α", ALPHA))
+            )
+        ),
+        lambda x, y, p: number("λ", LAMBDA) * _case(x, "1", f"α exp({x.symbols})", _at_most_one(x, number("α", ALPHA))),
+    ),
 )
 
 # --- gelu
@@ -378,6 +441,10 @@ _add(
     keras="ops.gelu({x}, approximate=False)",
     numpy=("x * normal_cdf(x)", "(normal_cdf(x) + x * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi))"),
     numpy_helpers=(NORMAL_CDF,),
+    worked=(
+        lambda x, p: x * _normal_term(x),
+        lambda x, y, p: _normal_term(x) + x * function("φ({})", _density(np.array(x.value)), x),
+    ),
 )
 
 # --- silu
@@ -410,6 +477,10 @@ _add(
     keras="ops.silu({x})",
     numpy=("x * sigmoid(x)", "(sigmoid(x) * (1 + x * sigmoid(-x)))"),
     numpy_helpers=(SIGMOID,),
+    worked=(
+        lambda x, p: x * _sigmoid_term(x),
+        lambda x, y, p: _sigmoid_term(x) * (constant(1.0) + x * (constant(1.0) - _sigmoid_term(x))),
+    ),
 )
 
 # --- softplus
@@ -440,6 +511,10 @@ _add(
     keras="ops.softplus({x})",
     numpy=("np.logaddexp(0, x)  # log(1 + e^x)", "sigmoid(x)"),
     numpy_helpers=(SIGMOID,),
+    worked=(
+        lambda x, p: function("ln(1 + exponential({}))", np.logaddexp(0.0, x.value), x),
+        lambda x, y, p: _sigmoid_term(x),
+    ),
 )
 
 # --- softsign
@@ -470,9 +545,14 @@ _add(
     value=lambda x, p: x / (1.0 + np.abs(x)),
     slope=lambda x, p: 1.0 / (1.0 + np.abs(x)) ** 2,
     saturation=(-0.97, 0.97),
+    linear_part=(math.sqrt(0.9) - 1.0, 1.0 - math.sqrt(0.9)),  # (1 - |y|)^2 = 0.9
     pytorch="F.softsign({x})",
     keras="ops.softsign({x})",
     numpy=("x / (1 + np.abs(x))", "1 / (1 + np.abs(x)) ** 2"),
+    worked=(
+        lambda x, p: x / (constant(1.0) + absolute(x)),
+        lambda x, y, p: constant(1.0) / (constant(1.0) + absolute(x)).squared(),
+    ),
 )
 
 # --- hard tanh
@@ -503,8 +583,13 @@ _add(
     value=lambda x, p: np.clip(x, -1.0, 1.0),
     slope=lambda x, p: np.where(np.abs(x) >= 1.0, 0.0, 1.0),
     saturation=(-1.0, 1.0),
+    linear_part=(-1.0, 1.0),
     kinks=(-1.0, 1.0),
     pytorch="F.hardtanh({x})",
     keras="ops.hard_tanh({x})",
     numpy=("np.clip(x, -1, 1)", "(np.abs(x) < 1)"),
+    worked=(
+        lambda x, p: function("max(−1, min(1, {}))", np.clip(x.value, -1.0, 1.0), x),
+        lambda x, y, p: chosen(f"1 if |{x.symbols}| < 1 else 0", constant(0.0 if abs(x.value) >= 1.0 else 1.0)),
+    ),
 )

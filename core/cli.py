@@ -22,12 +22,14 @@ from .text import N_, _, ngettext
 if TYPE_CHECKING:
     from .data.base import Data, Outline
     from .experiment import Experiment
-    from .network import Card
+    from .network import Card, Plan
     from .run import Run
+    from .theory.mean_field import LayerPrediction
 
-COMMANDS = ("run", "figure", "check", "schema", "lesson", "code")
+COMMANDS = ("run", "figure", "check", "schema", "lesson", "code", "benchmark")
 WRONG_INPUT = 2
 WIDE = 140  # characters of a table that is not shown on a terminal
+MOST_FINDINGS = 2  # causes that are printed behind a training
 CHUNK = 64  # steps between two movements of the progress bar
 
 
@@ -140,6 +142,17 @@ def _parser() -> argparse.ArgumentParser:
         "--out", metavar="FILE", required=True, help=_("the program; what it reads is written beside it (.trace.npz)")
     )
     code.set_defaults(command=_code)
+
+    benchmark = commands.add_parser("benchmark", help=_("measure how fast this program is on this machine"))
+    benchmark.add_argument(
+        "workloads", metavar="WORKLOAD", nargs="*", help=_("networks to measure; all of them if left out")
+    )
+    benchmark.add_argument(
+        "--peers", metavar="PYTHON", help=_("a Python that has PyTorch, Keras or scikit-learn, to compare with")
+    )
+    benchmark.add_argument("--rounds", type=_count, metavar="N", default=7, help=_("how often each side works; 7"))
+    benchmark.add_argument("--out", metavar="FILE", help=_("also write every number into this file (.json)"))
+    benchmark.set_defaults(command=_benchmark)
     return parser
 
 
@@ -259,6 +272,9 @@ class _Progress:
         )
         self._task = self._bar.add_task(_(label), total=None)
 
+    def say(self, text: str) -> None:
+        self._bar.update(self._task, description=text)
+
     def show(self, done: int, total: int) -> None:
         self._bar.update(self._task, completed=done, total=total)
 
@@ -319,10 +335,24 @@ def _run(options: argparse.Namespace) -> int:
                 plain_accuracy=_short(summary["plain_validation_accuracy"]),
             )
         )
+    _report(summary["findings"])
     print(_("saved in {folder}").format(folder=options.out))
     if failed:
         _warn(options.file, run)
     return 0
+
+
+def _report(findings: Sequence[Mapping[str, Any]]) -> None:
+    """The doctor's first causes, each with what to try; what follows from them is only counted."""
+    causes = [finding for finding in findings if not finding["follows_from"]][:MOST_FINDINGS]
+    for finding in causes:
+        print(_("doctor: {headline}").format(headline=finding["headline"]))
+        for proposal in finding["proposals"][:1]:
+            print("  " + _("try: {proposal}").format(proposal=proposal["text"]))
+    more = len(findings) - len(causes)
+    if more:
+        sentence = ngettext("{count} more finding in run.json", "{count} more findings in run.json", more)
+        print("  " + sentence.format(count=more))
 
 
 def _warn(file: str, run: Run) -> None:
@@ -436,7 +466,9 @@ def _figure_options(names: Sequence[str], settings: Sequence[str]) -> dict[str, 
                 "--option",
             )
         for name in owners:
-            values[name][option] = _value(text)
+            field = next(field for field in describe(FIGURES[name].options) if field.name == option)
+            # a text is taken as it stands: a layer may be called 3
+            values[name][option] = text if field.sort in ("text", "choice") else _value(text)
     made: dict[str, Any] = {}
     for name in names:
         kind = FIGURES[name].options
@@ -498,7 +530,7 @@ def _check(options: argparse.Namespace) -> int:
     drawn_columns = _("output"), _("parameters"), _("std W"), _("n Var W")
     for label in (*drawn_columns, _("expected rms"), _("gradient factor"), _("gradient")):
         table.add_column(label, justify="right")
-    expected = {p.path: p for p in predictions_for(layout, data)}
+    expected = {p.path: p for p in predictions_for(layout, data, experiment.training.batch_size)}
     with _Progress(N_("preparing the engine")) as progress:
         drawn = _weights(experiment, data, progress)
     for depth, card in _outer_first(layout.cards):
@@ -529,6 +561,8 @@ def _check(options: argparse.Namespace) -> int:
             "gradient's norm on its way back, and that norm (last layer: 1)"
         )
     )
+    for sentence in _theory_said(layout, list(expected.values())):
+        console.print(sentence)
     with _Progress(N_("checking gradients")):
         checked = check_gradients(experiment, data)
     worst = max(checked, key=lambda c: c.error)
@@ -546,6 +580,34 @@ def _check(options: argparse.Namespace) -> int:
         )
     )
     return 0 if passed else 1
+
+
+def _theory_said(layout: Plan, expected: Sequence[LayerPrediction]) -> list[str]:
+    """What theory says of the whole network: the gradient at the first layer, how deep it may be, what is not known."""
+    from .figures.edge_of_chaos import standing_text
+    from .figures.scales import number_text
+    from .theory.criticality import chain_of
+
+    said = []
+    if len(expected) > 1 and math.isfinite(expected[0].gradient_norm):
+        low, high = expected[0].gradient_band()
+        said.append(
+            _(
+                "expected before training: the gradient at the first layer has {ratio} times the norm of that at the "
+                "last, {low} to {high} in 19 of 20 networks of this width"
+            ).format(ratio=number_text(expected[0].gradient_norm), low=number_text(low), high=number_text(high))
+        )
+    reasons = dict.fromkeys(p.why for p in expected if p.why)
+    for why in reasons:
+        paths = ", ".join(p.path for p in expected if p.why == why)
+        said.append(_("no theory for layers {paths}: {why}").format(paths=paths, why=why))
+    chain = chain_of(layout)
+    if chain.obstacle:
+        said.append(
+            _("no depth scales, which are about equal layers one after the other: {why}").format(why=chain.obstacle)
+        )
+    said += [standing_text(at, chain.depth) for at in chain.standings if not chain.obstacle]
+    return said
 
 
 def _weights(experiment: Experiment, data: Data, progress: _Progress) -> dict[str, tuple[float, float]]:
@@ -589,6 +651,64 @@ def _task(outline: Outline) -> str:
             count=outline.targets
         )
     return ngettext("{count} class", "{count} classes", outline.targets).format(count=outline.targets)
+
+
+def _benchmark(options: argparse.Namespace) -> int:
+    import shutil
+
+    from .benchmark.compare import Compared, compare, own_sides, peer_sides, report
+    from .benchmark.workloads import WORKLOADS
+    from .files import write_whole
+
+    known = {one.name: one for one in WORKLOADS}
+    for name in options.workloads:
+        if name not in known:
+            raise InputError(
+                _('there is no workload "{name}"; known: {known}').format(name=name, known=", ".join(known))
+            )
+    sides = own_sides() + (peer_sides(options.peers, shutil.which("node")) if options.peers else [])
+    chosen = [known[name] for name in options.workloads] or list(WORKLOADS)
+    found: list[Compared] = []
+    console = _console()
+    for one in chosen:
+        with _Progress(N_("measuring")) as progress:
+            found.append(compare(one, sides, options.rounds, said=progress.say))
+        console.print(_timed(found[-1]))
+    written = report(found, options.rounds)
+    console.print(
+        _(
+            "{cpu}, {cores} cores; medians of {rounds} rounds, sides in turn, each at its better number of threads"
+        ).format(cpu=written["cpu"], cores=written["cores"], rounds=options.rounds)
+    )
+    if options.out:
+        write_whole(Path(options.out), (json.dumps(written, indent=1, ensure_ascii=False) + "\n").encode())
+        print(options.out)
+    return 0
+
+
+def _timed(one: Any) -> Any:
+    """The table of one workload."""
+    from rich import box
+    from rich.table import Table
+
+    goals = {"PyTorch with the same statistics": one.workload.hooks, "PyTorch bare": one.workload.bare}
+    table = Table(
+        title=f"{one.workload.name}: {_(one.workload.label)}; " + _("batch {batch}").format(batch=one.workload.batch),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        caption=_("load {before:.1f} to {after:.1f}").format(before=one.load[0], after=one.load[1]),
+        caption_justify="right",
+    )
+    table.add_column("")
+    for title in (_("µs/step"), _("spread"), _("threads"), _("we are"), _("goal")):
+        table.add_column(title, justify="right")
+    for name, timed in one.sides.items():
+        goal = f"{goals[name]:g}×" if name in goals else ""
+        ratio = f"{one.ratio(name):.2f}×" if name != "ours" and "ours" in one.sides else ""
+        table.add_row(_(name), f"{1e6 * timed.median:,.1f}", f"±{timed.spread:.0%}", str(timed.threads), ratio, goal)
+    for name, reason in one.missing.items():
+        table.add_row(_(name), _("not here: {reason}").format(reason=reason), "", "", "", "")
+    return table
 
 
 def _schema(options: argparse.Namespace) -> int:

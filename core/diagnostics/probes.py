@@ -34,6 +34,9 @@ ACTIVATION_COLUMNS = (
 GRADIENT_COLUMNS = ("gradient.rms", "gradient.norm", "gradient.min", "gradient.max", "gradient.zero_fraction")
 WEIGHT_COLUMNS = ("weight_gradient.norm", "weight.norm", "update_ratio")
 LAYER_COLUMNS = ACTIVATION_COLUMNS + GRADIENT_COLUMNS + WEIGHT_COLUMNS
+# Only in networks with blocks: dL/d(input) as far as it comes back through the first layer of one of a block's chains.
+SHARE_COLUMNS = ("input_gradient.rms",)
+SHARES = 4  # where in a row of `measure_share` the shares begin
 
 
 @kernel
@@ -93,6 +96,25 @@ def measure_gradient(row, arena, data, context, hyper, statistics):  # type: ign
     statistics[first + 2] = least
     statistics[first + 3] = most
     statistics[first + 4] = zeros / g.size
+
+
+@kernel
+def measure_share(row, arena, data, context, hyper, statistics):  # type: ignore[no-untyped-def]
+    """Size of what one way through a block hands back to the block's input, where several ways begin.
+
+    Row: column, width, how many shares add up to it, shares.
+    """
+    count = context[ROWS] * row[2]
+    squares = 0.0
+    if row[3] == 1:
+        squares = sum_of_squares(block(arena, row[SHARES], count))
+    else:
+        for i in range(count):
+            value = 0.0
+            for j in range(row[3]):
+                value += np.float64(block(arena, row[SHARES + j], count)[i])
+            squares += value * value
+    statistics[row[1]] = math.sqrt(squares / count)
 
 
 @kernel

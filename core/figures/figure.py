@@ -7,7 +7,7 @@ shown, and the same figure can be made again where there is no screen. Colors ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -29,6 +29,10 @@ Array = NDArray[np.float64]
 Scale = Literal["linear", "log", "symlog"]
 Dash = Literal["solid", "dashed", "dotted", "dash-dot"]
 Marker = Literal["", "circle", "square", "triangle", "diamond"]
+# What is read where the mouse is, line by line, in place of the numbers that are drawn: of the point (the box) with
+# this index. No lines: nothing is to be read there. Asked when somebody points, because a figure is drawn thirty times
+# a second.
+Says = Callable[[int], Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,11 @@ class Axis:
 
 @dataclass(frozen=True)
 class Line:
-    """Points joined by a line; a NaN is a gap."""
+    """Points joined by a line; a NaN is a gap.
+
+    says   see `Says`
+    rim   a color around the markers, so that they stand out from a heatmap
+    """
 
     x: Array
     y: Array
@@ -62,6 +70,8 @@ class Line:
     width: float = 2.0
     faint: bool = False
     axis: Literal["left", "right"] = "left"
+    says: Says | None = None
+    rim: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,7 @@ class Boxes:
     All arrays are (n,); `width` and `shift` are in units of x. NaN entries draw nothing.
 
     marker   what marks the middle; a line across the box when empty
+    says     see `Says`
     """
 
     x: Array
@@ -95,6 +106,7 @@ class Boxes:
     width: float = 0.3
     shift: float = 0.0
     marker: Marker = ""
+    says: Says | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +151,8 @@ class Heatmap:
     """Colored cells: `values` (rows, columns) between the given edges; NaN cells stay empty.
 
     limits   of the color scale, in data units
+    says     what is read of the cell in a row and column, line by line, in place of its number
+    scaled   whether its color scale stands beside the figure; all heatmaps with one share it
     """
 
     values: Array
@@ -148,20 +162,52 @@ class Heatmap:
     scale: Scale = "linear"
     limits: tuple[float, float] | None = None
     colormap: str = "viridis"
+    says: Callable[[int, int], Sequence[str]] | None = None
+    scaled: bool = True
 
 
-Mark = Line | Band | Boxes | Span | Rule | Note | Heatmap
+@dataclass(frozen=True)
+class Outline:
+    """Rectangles around what is looked at: `corners` (n, 4) left, bottom, right, top."""
+
+    corners: Array
+    color: str = "text"
+
+
+Mark = Line | Band | Boxes | Span | Rule | Note | Heatmap | Outline
 
 
 @dataclass(frozen=True)
 class Plot:
-    """One pair of axes with what stands in it. `right` is a second vertical axis."""
+    """One pair of axes with what stands in it. `right` is a second vertical axis.
+
+    foot     written below the axes, in a few lines
+    square   a unit is as long across as it is high
+    before   the sign between this plot and the one at its left
+    """
 
     x: Axis
     y: Axis
     marks: tuple[Mark, ...]
     title: str = ""
     right: Axis | None = None
+    foot: str = ""
+    square: bool = False
+    before: str = ""
+
+
+@dataclass(frozen=True)
+class Words:
+    """Writing below the plots; `pieces` are kept whole where there is room, and a new line begins with one.
+
+    remark   left out where room is scarce
+    bold     a heading
+    """
+
+    pieces: tuple[str, ...]
+    color: str = "text"
+    bold: bool = False
+    remark: str = ""
 
 
 class Table(Mapping[str, NDArray[Any]]):
@@ -204,12 +250,14 @@ class Remark:
 
 @dataclass(frozen=True)
 class Figure:
-    """Plots below one another, with what a reader needs to know.
+    """Plots below one another or side by side, with what a reader needs to know.
 
     name      the kind's name, "gradients"
     empty     why nothing is drawn, when nothing is
     table     the numbers behind the figure: column name -> values, for CSV
     heights   how the plots share the height; equally when empty
+    beside    the plots stand side by side
+    words     what is written below the plots
     stamp     name, seed, step and hash of the experiments, for the file's metadata
     remarks   sentences above the plots, each in as many lines as it needs
     """
@@ -222,6 +270,8 @@ class Figure:
     table: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     stamp: Mapping[str, str] = field(default_factory=dict)
     heights: tuple[float, ...] = ()
+    beside: bool = False
+    words: tuple[Words, ...] = ()
     remarks: tuple[Remark, ...] = ()
 
 
@@ -263,12 +313,14 @@ class Lane:
 class Scene:
     """What is to be drawn: the lanes, at one step of their common time.
 
-    rules   the doctor's, with the thresholds that a person has set; None: as they are at first
+    rules     the doctor's, with the thresholds that a person has set; None: as they are at first
+    selected  path of the layer that a person has chosen; "" where none is
     """
 
     lanes: tuple[Lane, ...]
     step: int
     rules: tuple[Rule_, ...] | None = None
+    selected: str = ""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ class Theme:
     healthy                   a pale span behind data
     warning, alarm, good      states
     theory                    theory that belongs to no lane
+    fifth                     stands beside the lanes' four where things are told that are no lanes
     """
 
     name: str
@@ -41,6 +42,27 @@ class Theme:
         share   from 0 (the panel) to 1 (the color)
         """
         return _mixed(self.color(role), self.colors["panel"], share)
+
+
+# Below zero, zero and above it, from the least to the greatest number: blue and orange are told apart by everybody, and
+# the middle is the paper.
+DIVERGING: dict[str, tuple[str, ...]] = {
+    "light": ("#00395c", "#0072b2", "#ffffff", "#d55e00", "#7a3300"),
+    "dark": ("#b9e2fb", "#2f8fcc", "#1d2126", "#d98200", "#ffdf9e"),
+}
+
+
+@lru_cache(maxsize=4)
+def diverging(theme: str) -> tuple[tuple[int, int, int], ...]:
+    """256 colors (red, green, blue) of the map "diverging" in a theme."""
+    ends = [tuple(int(color[i : i + 2], 16) for i in (1, 3, 5)) for color in DIVERGING[theme]]
+    found = []
+    for index in range(256):
+        at = index / 255.0 * (len(ends) - 1)
+        low = min(int(at), len(ends) - 2)
+        red, green, blue = (round(a + (at - low) * (b - a)) for a, b in zip(ends[low], ends[low + 1], strict=True))
+        found.append((red, green, blue))
+    return tuple(found)
 
 
 # How strongly the shades of one color stand out; both painters use the same.
@@ -66,6 +88,7 @@ THEMES: dict[str, Theme] = {
             "lane-1": "#d55e00",  # vermillion
             "lane-2": "#009e73",  # bluish green
             "lane-3": "#cc79a7",  # reddish purple
+            "fifth": "#8a7a00",  # yellow, darkened
             "text": "#1b2430",
             "muted": "#66717f",
             "axis": "#a9b1bb",
@@ -89,6 +112,7 @@ THEMES: dict[str, Theme] = {
             "lane-1": "#e69f00",  # orange
             "lane-2": "#009e73",  # bluish green
             "lane-3": "#cc79a7",  # reddish purple
+            "fifth": "#f0e442",  # yellow
             "text": "#e8ebef",
             "muted": "#9aa4b0",
             "axis": "#5d6773",

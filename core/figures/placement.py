@@ -56,7 +56,11 @@ def covered(plot: Plot, frames: Frames) -> tuple[Array, dict[str, Array]]:
             low, high = shares(mark.least, frames.y), shares(mark.most, frames.y)
             low, high = np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0)
             t = np.linspace(0.0, 1.0, 24)
-            found = [np.column_stack([np.repeat(x, 24), (low[:, None] + (high - low)[:, None] * t).ravel()])]
+            heights = (low[:, None] + (high - low)[:, None] * t).ravel()
+            # Wide boxes are in the way with their edges too.
+            half = shares(mark.x + mark.shift + 0.5 * mark.width, frames.x) - x
+            wide = len(x) > 0 and bool(np.nanmax(half, initial=0.0) > CLEAR)
+            found = [np.column_stack([np.repeat(x + d, 24), heights]) for d in ((-half, 0.0, half) if wide else (0.0,))]
         elif isinstance(mark, Rule) and mark.across == "y":
             at = float(shares(np.array(mark.at), frames.y))
             t = np.linspace(0.0, 1.0, 64)

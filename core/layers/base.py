@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..interop.pytorch import PyTorchScript
     from ..interop.script import Place
     from ..theory.mean_field import Signal
+    from ..worked import Equation, LayerSlide
 
 Shape = tuple[int, ...]
 
@@ -45,6 +46,10 @@ GROUPS: dict[str, str] = {
     "regularization": N_("Against overfitting"),
     "block": N_("Blocks of layers"),
 }
+
+
+# What changes the gradient's size on its way back; see `diagnostics/waterfall.py`.
+Part = Literal["weights", "function", "normalization", "skip", "branches", "pooling", "dropout", "shape"]
 
 
 class Parameter(msgspec.Struct, frozen=True):
@@ -120,8 +125,14 @@ class Layer(Kind, frozen=True, kw_only=True):
     # where the palette offers it
     group: ClassVar[Group] = "weights"
 
+    # what it is to the gradient on its way back, where that does not follow from its group
+    part: ClassVar[Part | None] = None
+
     # the sign of how the chains inside come together: "+" added, "∥" side by side; "" where nothing has to
     joined: ClassVar[str] = ""
+
+    # whether what it puts out for one sample depends on the other samples of the minibatch
+    compares_samples: ClassVar[bool] = False
 
     muted: Annotated[
         bool,
@@ -177,6 +188,12 @@ class Layer(Kind, frozen=True, kw_only=True):
         """Outputs at or below the first number, or at or above the second, count as saturated."""
         return -math.inf, math.inf
 
+    def linear_part(self) -> tuple[float, float]:
+        """Outputs between these come from the middle of a bounded function, where it is nearly a straight line; NaN
+        where there is none.
+        """
+        return math.nan, math.nan
+
     def pieces(self, x: NDArray[np.floating]) -> NDArray[np.int64]:
         """On which smooth piece of the layer's function each number of an input x (rows, *shape) lies; empty where it
         is smooth everywhere. Where it changes, a slope cannot be compared with a difference.
@@ -185,6 +202,26 @@ class Layer(Kind, frozen=True, kw_only=True):
 
     def emit(self, build: Builder, x: Wire) -> Wire:
         """Write this layer's operations into the program and return the wire that carries its output."""
+        raise NotImplementedError
+
+    def entries(self, given: Shape) -> int:
+        """How many numbers lead into one of its units: weights, or pixels of a window; 1 where there is no choice."""
+        weights = [p for p in self.parameters(given) if p.weight]
+        return max(1, weights[0].count // weights[0].shape[-1]) if weights else 1
+
+    def sees(self, given: Shape, unit: int) -> tuple[slice, slice, int | None] | None:
+        """The part of an input image that a number of the output, counted through its shape, comes from: rows, columns,
+        and the channel (None: all of them). None where it is the whole image.
+        """
+        if len(given) != 3 or self.output_shape(given) != given:
+            return None
+        row, column, channel = (int(n) for n in np.unravel_index(unit, given))
+        return slice(row, row + 1), slice(column, column + 1), channel
+
+    def worked(self, slide: LayerSlide) -> tuple[Equation, ...]:
+        """How the operation under the microscope comes to its numbers, with the numbers of the step in the formulas:
+        forward the chosen output, on the way back the chosen gradients of its parameters and of its input.
+        """
         raise NotImplementedError
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:

@@ -10,8 +10,9 @@ from ..engine.kernel import kernel
 from ..engine.layout import GEMM, ROWS
 from ..engine.memory import block, matrix
 from ..fields import about
-from ..initializers import GlorotNormal, Initializer, Zeros
+from ..initializers import GlorotNormal, Initializer, first_biases
 from ..text import N_, _
+from ..worked import Equation, LayerSlide, equation, number, sum_of
 from .base import Layer, Parameter, Shape
 
 if TYPE_CHECKING:
@@ -37,6 +38,15 @@ class Dense(Layer, frozen=True, kw_only=True, tag="dense"):
     ]
     bias: Annotated[bool, about(N_("bias"), N_("Add a learned number to every output; starts at zero."))] = True
     init: Annotated[Initializer, about(N_("init"), N_("How the weights are drawn before training."))] = GlorotNormal()
+    bias_std: Annotated[
+        float,
+        about(
+            N_("first biases"),
+            N_("Standard deviation of the biases before training, normally distributed around zero; 0: all are zero."),
+            minimum=0.0,
+            maximum=10.0,
+        ),
+    ] = 0.0
 
     def title(self) -> str:
         return _(self.label)
@@ -47,7 +57,7 @@ class Dense(Layer, frozen=True, kw_only=True, tag="dense"):
     def parameters(self, given: Shape) -> tuple[Parameter, ...]:
         n = math.prod(given)
         weight = Parameter("weight", (n, self.units), n, self.units, self.init, True)
-        bias = Parameter("bias", (self.units,), n, self.units, Zeros(), False)
+        bias = Parameter("bias", (self.units,), n, self.units, first_biases(self.bias_std), False)
         return (weight, bias) if self.bias else (weight,)
 
     def largest_product(self, given: Shape, samples: int) -> int:
@@ -64,11 +74,30 @@ class Dense(Layer, frozen=True, kw_only=True, tag="dense"):
             build.backward(dense_input_gradient, build.gradient_of(x), y.gradient, weight.at, n, m)
         return y
 
+    def worked(self, slide: LayerSlide) -> tuple[Equation, ...]:
+        weight, x, sample = slide.parameters["weight"], slide.flat(slide.x), slide.sample
+        i, j = slide.entry % len(weight), slide.unit
+        if slide.phase == "forward":
+            y = sum_of(f"Σᵢ x[i] W[i, {j + 1}]", x[sample], weight[:, j])
+            if self.bias:
+                y = y + number(f"b[{j + 1}]", slide.parameters["bias"][j])
+            return (equation(f"y[{j + 1}]", y, slide.flat(slide.y)[sample, j]),)
+        delta = slide.delta
+        dw = sum_of(f"Σₙ x[n, {i + 1}] δ[n, {j + 1}]", x[:, i], delta[:, j])
+        found = [equation(f"∂L/∂W[{i + 1}, {j + 1}]", dw, slide.gradients["weight"][i, j])]
+        if self.bias:
+            db = sum_of(f"Σₙ δ[n, {j + 1}]", delta[:, j])
+            found.append(equation(f"∂L/∂b[{j + 1}]", db, slide.gradients["bias"][j]))
+        if slide.dx is not None:
+            dx = sum_of(f"Σⱼ W[{i + 1}, j] δ[j]", weight[i], delta[sample])
+            found.append(equation(f"∂L/∂x[{i + 1}]", dx, slide.dx[sample, i]))
+        return tuple(found)
+
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
-        if not self.init.random:
-            raise NotImplementedError("mean-field theory is about random weights")
         n, m = math.prod(given), self.units
-        return signal.through_weights(n, m, self.init.fitted((n, m), n, m, n * signal.second_moment))
+        std = self.init.theoretical((n, m), n, m, n * signal.second_moment)
+        biases = self.bias_std**2 if self.bias else 0.0
+        return signal.through_weights(n, m, std, biases, fitted=self.init.data_dependent)
 
     def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
         names = {"weight": "weight", "bias": "bias"} if self.bias else {"weight": "weight"}

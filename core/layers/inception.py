@@ -5,7 +5,6 @@ the following layer chooses what it needs.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from ..engine.kernel import kernel
@@ -14,6 +13,7 @@ from ..engine.memory import matrix
 from ..errors import InputError
 from ..fields import about
 from ..text import N_, _
+from ..worked import Equation, LayerSlide, equation, number
 from .base import Chain, Group, Layer, Shape, chain_shape
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..interop.numpy import NumpyScript
     from ..interop.pytorch import PyTorchScript
     from ..interop.script import Place
-    from ..theory.mean_field import Inner, Signal
+    from ..theory.mean_field import Signal
 
 
 @Layer.registry.add("inception")
@@ -80,18 +80,40 @@ class Inception(Layer, frozen=True, kw_only=True, tag="inception"):
             first += own
         return y
 
-    def mean_field(self, signal: Signal, given: Shape) -> Signal:
-        from ..theory.mean_field import side_by_side, through_chain
+    def worked(self, slide: LayerSlide) -> tuple[Equation, ...]:
+        sample, here = slide.sample, slide.place(slide.unit, slide.shape)
+        place, channel = divmod(slide.unit, slide.shape[-1])
+        branch, first = 0, 0
+        while channel >= first + slide.ends[branch].values.shape[-1]:
+            first += slide.ends[branch].values.shape[-1]
+            branch += 1
+        end = slide.ends[branch]
+        own = end.values.shape[-1]
+        k = place * own + channel - first
+        name = f"F{branch + 1}(x)" + slide.place(k, end.values.shape[1:])
+        if slide.phase == "forward":
+            y = number(name, slide.flat(end.values)[sample, k])
+            words = _("branch {number} puts out channels {first} to {last}").format(
+                number=branch + 1, first=first + 1, last=first + own
+            )
+            return (equation(f"y{here}", y, slide.flat(slide.y)[sample, slide.unit], words),)
+        # Several empty branches share one wire, and each has its own share of the gradient.
+        earlier = sum(other.at == end.at for other in slide.ends[:branch])
+        shares = [share for share in slide.shares if share.at == end.at]
+        if len(shares) <= earlier:
+            return ()
+        delta = number(f"δ{here}", slide.delta[sample, slide.unit])
+        return (equation(f"∂L/∂{name}", delta, slide.flat(shares[earlier].values)[sample, k]),)
 
-        signals: list[Signal] = []
-        inside: tuple[Inner, ...] = ()
-        backward = 0.0
-        for chain in self.inside(given):
-            behind, inner, back = through_chain(signal, chain, given)
-            signals.append(behind)
-            inside += inner
-            backward += back  # the branches' shares of the gradient are independent of each other
-        return replace(side_by_side(signals), backward=backward, inside=inside)
+    def mean_field(self, signal: Signal, given: Shape) -> Signal:
+        from ..theory.mean_field import block, side_by_side, through_chain
+
+        ways = [through_chain(signal, chain, given) for chain in self.inside(given)]
+        out = side_by_side([way.signal for way in ways])
+        total = out.width * out.second_moment
+        weights = [way.signal.width * way.signal.second_moment / total if total > 0.0 else 0.0 for way in ways]
+        # the branches' shares of the gradient are independent of each other, so that `block` adds them up
+        return block(signal, out, ways, weights)
 
     def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
         return f"torch.cat([{', '.join(self._to_model(code, here, x))}], dim=1)"

@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..fields import about
 from ..initializers import HeNormal
 from ..text import N_, _
+from ..worked import Equation, LayerSlide, Values, equation, number
 from .base import Chain, Group, Layer, Shape, chain_shape
 
 if TYPE_CHECKING:
@@ -96,16 +97,45 @@ class Residual(Layer, frozen=True, kw_only=True, tag="residual"):
                 build.backward(add_backward, build.gradient_of(wire), y.gradient, y.width, factor)
         return y
 
-    def mean_field(self, signal: Signal, given: Shape) -> Signal:
-        from ..theory.mean_field import through_chain
+    def worked(self, slide: LayerSlide) -> tuple[Equation, ...]:
+        sample, k, here = slide.sample, slide.unit, slide.place(slide.unit, slide.shape)
+        branch, scale = slide.ends[0], number("α", self.scale)
+        projected = len(slide.ends) > 1
+        around, name = (slide.ends[1], "S(x)") if projected else (Values(slide.input_at, slide.x), "x")
+        if slide.phase == "forward":
+            skipped = number(f"{name}{here}", slide.flat(around.values)[sample, k])
+            inside = number(f"F(x){here}", slide.flat(branch.values)[sample, k])
+            y = skipped + (inside if self.scale == 1.0 else scale * inside)
+            return (equation(f"y{here}", y, slide.flat(slide.y)[sample, k]),)
+        delta = number("δ", slide.delta[sample, k])
+        inward = delta if self.scale == 1.0 else scale * delta
+        found = []
+        # The block has asked for room for the way around first; a body that is empty shares its wire.
+        shares = list(slide.shares)
+        for at, symbols, term in ((around.at, name, delta), (branch.at, "F(x)", inward)):
+            share = next((s for s in shares if s.at == at), None)
+            if share is not None:
+                shares.remove(share)
+                found.append(equation(f"∂L/∂{symbols}{here}", term, slide.flat(share.values)[sample, k]))
+        return tuple(found)
 
-        chains = self.inside(given)
-        branch, inner, back = through_chain(signal, chains[0], given)
-        around, outer, along = through_chain(signal, chains[1], given) if len(chains) > 1 else (signal, (), 1.0)
-        total = around.plus(branch.scaled(self.scale))
-        square = self.scale**2
-        inside = tuple(replace(i, backward=i.backward * square) for i in inner) + outer
-        return replace(total, backward=along + square * back, inside=inside)
+    def mean_field(self, signal: Signal, given: Shape) -> Signal:
+        from ..theory.mean_field import Passage, block, through_chain
+
+        chains, square = self.inside(given), self.scale**2
+        branch = through_chain(signal, chains[0], given)
+        branch = replace(
+            branch,
+            signal=branch.signal.scaled(self.scale),
+            inside=tuple(replace(i, backward=i.backward * square) for i in branch.inside),
+            backward=branch.backward * square,
+        )
+        around = through_chain(signal, chains[1], given) if len(chains) > 1 else Passage.around(signal)
+        out = around.signal.plus(branch.signal)
+        weights = [
+            way.signal.second_moment / out.second_moment if out.second_moment > 0.0 else 0.0 for way in (branch, around)
+        ]
+        return block(signal, out, (branch, around), weights)
 
     def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
         return self._to_model(code, here, x)

@@ -77,24 +77,42 @@ def _on_line(area: PlotArea, line: Line, position: QPointF) -> tuple[float, Read
     index = int(np.nanargmin(distance))
     if distance[index] > REACH:
         return None
-    texts = [line.label] if line.label else []
-    texts += [said(area.plot.x, float(line.x[index])), said(axis, float(line.y[index]))]
+    if line.says is not None:
+        texts = list(line.says(index))
+        if not texts:
+            return None
+    else:
+        texts = [line.label] if line.label else []
+        texts += [said(area.plot.x, float(line.x[index])), said(axis, float(line.y[index]))]
     # A line that stands back is meant only when nothing else is near.
     away = float(distance[index]) + (8.0 if line.faint else 0.0)
     return away, Reading(tuple(texts), QPointF(across[index], down[index]), line.color)
 
 
 def _in_boxes(area: PlotArea, boxes: Boxes, position: QPointF) -> tuple[float, Reading] | None:
-    (left, right) = area.span("x")
+    (left, right), (bottom, top) = area.span("x"), area.span("y")
     centers = area.frames["x"].places(boxes.x + boxes.shift)
     across = area.where.left() + (centers - left) / (right - left) * area.where.width()
-    if len(across) == 0:
+    per_place = area.where.height() / (top - bottom)
+    # Boxes may stand on each other: of those as near across, the one that is nearest in height is meant.
+    least, most = (
+        area.where.bottom() - (area.frames["y"].places(ends) - bottom) * per_place for ends in (boxes.least, boxes.most)
+    )
+    apart = np.maximum(0.0, np.maximum(most - position.y(), position.y() - least))
+    apart = np.where(np.isnan(apart), 0.0, np.minimum(apart, 400.0))  # one end may lie at infinity
+    distance = np.abs(across - position.x()) + 0.01 * apart
+    distance[np.isnan(boxes.least) | np.isnan(boxes.most)] = np.nan  # nothing is drawn there
+    if not np.isfinite(distance).any():
         return None
     half = 0.5 * boxes.width / (right - left) * area.where.width()
-    index = int(np.nanargmin(np.abs(across - position.x())))
-    away = abs(float(across[index]) - position.x())
-    if away > half + 6.0:
+    index = int(np.nanargmin(distance))
+    away = float(distance[index])
+    if abs(float(across[index]) - position.x()) > half + 6.0:
         return None
+    if boxes.says is not None:
+        lines = tuple(boxes.says(index))
+        at = min(max(position.y(), float(np.nan_to_num(most[index]))), float(np.nan_to_num(least[index], nan=np.inf)))
+        return (away, Reading(lines, QPointF(float(across[index]), at), boxes.color)) if lines else None
     texts = [boxes.label] if boxes.label else []
     texts.append(said(area.plot.x, float(boxes.x[index])))
 
@@ -120,6 +138,9 @@ def _in_cell(area: PlotArea, heatmap: Heatmap, position: QPointF) -> tuple[float
     rows, columns = heatmap.values.shape
     if not (0 <= row < rows and 0 <= column < columns):
         return None
+    if heatmap.says is not None:
+        lines = tuple(heatmap.says(row, column))
+        return (1.0, Reading(lines, position, "text")) if lines else None
     value = float(heatmap.values[row, column])
     first, last = heatmap.x_edges[column], heatmap.x_edges[column + 1]
     # Cells of one step are centered on it or begin with it; either way the whole number inside is the step.

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
-import numpy as np
-
+from ...experiment import Experiment
 from ...fields import about
+from ...network import Plan
 from ...text import N_, _
 from ..proposal import Proposal, settings_named
-from .base import Case, Evidence, Finding, Rule, sustained
+from ..remedies import FLAT, learning_rate, normalization, spread_off, suited_weights
+from .base import FEWEST, Case, Evidence, Finding, Rule, Slope, in_short, limiting, sustained
 
-FEWEST = 4  # layers with weights; the slope of fewer says nothing
+ALARMING_TOTAL = 1e-3  # first by last gradient; AutoTrainer (Zhang et al. 2021), β1
 
 
 @Rule.registry.add("vanishing")
@@ -21,7 +22,8 @@ class Vanishing(Rule, frozen=True, kw_only=True, tag="vanishing"):
 
     label: ClassVar[str] = N_("Vanishing gradients")
     source: ClassVar[str] = "Glorot & Bengio 2010; He et al. 2015; judged by the slope of ln ‖∂L/∂a‖ per layer"
-    follows: ClassVar[tuple[str, ...]] = ("saturated", "dead")
+    prompt: ClassVar[bool] = True
+    follows: ClassVar[tuple[str, ...]] = ("symmetric", "saturated", "dead", "small_batch_norm")
 
     warn: Annotated[
         float,
@@ -48,68 +50,61 @@ class Vanishing(Rule, frozen=True, kw_only=True, tag="vanishing"):
     ] = 0.05
 
     def examine(self, case: Case) -> Finding | None:
-        places = case.weighted
-        if len(places) < FEWEST or not len(case.rows):
+        case = case.sound
+        slope = case.slope("gradient.norm", "gradient_norm", backward=True)
+        if slope is None or not slope.factor < self.warn or not slope.total < self.least_total:
             return None
-        factors = per_layer(case.over_time("gradient.norm")[:, places])
-        factor = float(factors[-1])
-        norms = case.now("gradient.norm")[places]
-        total = float(norms[0] / norms[-1]) if norms[-1] > 0 else math.nan
-        if not factor < self.warn or not total < self.least_total:
-            return None
-        explanation = _(
-            "On its way back the gradient is multiplied by each layer's weights and by the slope of its function; here "
-            "this makes it smaller every time. The first layers hardly learn, whatever the learning rate is."
-        )
+        factor, total = slope.factor, slope.total
         return Finding(
             rule="vanishing",
-            severity="alarm" if factor < self.alarm else "warning",
-            headline=_(
-                "Gradients vanish: ×{factor:.2g} per layer on the way back, the first layer gets {total:.1g} of the "
-                "last one’s"
-            ).format(factor=factor, total=total),
-            explanation=explanation,
-            evidence=(
-                Evidence(_("factor of the gradient norm per layer"), factor, self.warn),
-                Evidence(
-                    _("gradient norm of the first layer by that of the last"), total, self.least_total, "gradient.norm"
-                ),
-            ),
-            layers=tuple(case.view.layers[i] for i in places[: len(places) // 2]),
-            first_step=sustained(case.steps, factors < self.warn),
+            severity="alarm" if factor < self.alarm or total < ALARMING_TOTAL else "warning",
+            headline=_("Gradients vanish: ×{factor} per layer, the first layer gets {total} of the last one’s").format(
+                factor=in_short(factor), total=in_short(total, 1)
+            )
+            if factor > 0.0
+            else _("Gradients vanish: nothing at all arrives at the first layers"),
+            explanation=_(
+                "On its way back the gradient is multiplied by each layer's weights and by the slope of its function; "
+                "here this makes it smaller every time, so that the first layers hardly learn."
+            )
+            + " "
+            + slope.told(),
+            evidence=self._evidence(slope),
+            layers=case.paths(slope.places[: (len(slope.places) + 1) // 2]),
+            first_step=sustained(case.steps, (slope.factors < self.warn) & (slope.totals < self.least_total)),
             last_step=int(case.steps[-1]),
-            proposals=case.fitting(_proposals(case)),
+            proposals=case.remedies(_proposals, bool(slope.expected > self.warn)),
         )
 
+    def measure(self, case: Case) -> Evidence | None:
+        slope = case.slope("gradient.norm", "gradient_norm", backward=True)
+        return limiting(self._evidence(slope)) if slope is not None else None
 
-def per_layer(norms: np.ndarray) -> np.ndarray:
-    """(T,) factor per layer on the way back, from gradient norms (T, layers) in data order: a straight line through
-    their logarithms. 0 where a norm is zero, NaN where one is not finite.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(norms)
-    x = np.arange(norms.shape[1], dtype=np.float64)
-    x -= x.mean()
-    with np.errstate(invalid="ignore", over="ignore"):
-        slopes = logs @ x / (x @ x)
-        found = np.exp(-slopes)
-    found[(norms == 0).any(axis=1)] = 0.0
-    return np.asarray(found)
+    def _evidence(self, slope: Slope) -> tuple[Evidence, Evidence]:
+        total = _("gradient norm of the first hidden layer by the last one’s")
+        return (
+            Evidence(_("gradient norm, factor per layer"), slope.factor, self.warn, below=True, factor=True),
+            Evidence(total, slope.total, self.least_total, "gradient.norm", below=True),
+        )
+
+    def slopes(self, quantity: str, layers: int) -> tuple[tuple[float, str], ...]:
+        if quantity != "gradient.norm" or layers < FEWEST:
+            return ()
+        # Both must be so, the factor and the total: over few layers it is the total that decides.
+        factor = min(self.warn, self.least_total ** (1.0 / (layers - 1)))
+        return ((1.0 / factor, _("vanishing, ×{factor} per layer").format(factor=in_short(factor))),)
 
 
-def _proposals(case: Case) -> list[Proposal]:
-    """He weights with ReLU, Xavier with tanh: what keeps the variance of the gradient; then normalization."""
-    functions = list(settings_named(case.experiment, "function"))
-    inits = list(settings_named(case.experiment, "init"))
-    saturating = [path for path, name in functions if name in ("sigmoid", "hard_tanh", "softsign", "tanh")]
-    he = tuple((path, {"kind": "he_normal"}) for path, _value in inits[:-1])
-    relu = tuple((path, "relu") for path, _name in functions)
-    glorot = tuple((path, {"kind": "glorot_normal"}) for path, _value in inits)
-    tanh = tuple((path, "tanh") for path, _name in functions)
-    found = []
-    if saturating:
-        found.append(Proposal(_("ReLU with He weights: slope 1 where a unit is active"), relu + he))
-        found.append(Proposal(_("tanh with Xavier weights: slope 1 around zero"), tanh + glorot))
-    else:
-        found.append(Proposal(_("He weights: their variance makes up for the half that ReLU switches off"), he))
-    return found
+def _proposals(experiment: Experiment, plan: Plan, by_training: bool) -> Iterator[Proposal]:
+    """Functions whose slope is below 1 everywhere are replaced; otherwise weights are drawn as suits the function."""
+    names = {str(name) for _path, name in settings_named(experiment, "function")}
+    if names & set(FLAT):
+        yield suited_weights(experiment, plan, "relu")
+        yield suited_weights(experiment, plan, "tanh")
+    elif spread_off(experiment, plan) < 0.87:
+        yield suited_weights(experiment, plan)
+    elif by_training:
+        yield learning_rate(experiment, 0.1)
+    yield normalization(experiment, plan)
+    if not names & set(FLAT):
+        yield suited_weights(experiment, plan, "relu")

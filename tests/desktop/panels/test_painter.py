@@ -9,7 +9,7 @@ from PySide6.QtGui import QColor, QFont, QImage
 from PySide6.QtTest import QTest
 from scenes import CASES, scene
 
-from layerscope.core.figures.figure import FIGURES, Axis, Figure, Heatmap, Line, Plot, Rule
+from layerscope.core.figures.figure import FIGURES, Axis, Boxes, Figure, Heatmap, Line, Plot, Rule
 from layerscope.core.figures.palette import THEMES
 from layerscope.core.figures.scales import frames
 from layerscope.desktop.panels.marks import decimated
@@ -364,3 +364,61 @@ def test_names_of_moments_stand_below_a_level_rule_that_would_cross_them(view):
     view.draw(line_figure(line, moment, Rule(3.95, "muted", "guessing"), y=scale))
     area = view.areas[0]
     assert area.where.top() < view._top_of_names(area) < area.where.top() + 2 * view._fonts.height
+
+
+def bars(says):
+    """Two bars on each other at 1, one at 2; nothing is drawn of the second color at 2."""
+    x, none = np.array([1.0, 2.0]), np.full(2, np.nan)
+    low, high = np.array([-2.0, -1.0]), np.array([-1.0, 0.0])
+    lower = Boxes(x, low, high, None, (low, high), none, "lane-0", "lower", 0.7, says=says)
+    gap = np.array([-1.0, np.nan]), np.array([0.0, np.nan])
+    upper = Boxes(x, *gap, None, gap, none, "lane-1", "upper", 0.7)
+    axes = {"x": Axis("layer", limits=(0.0, 3.0)), "y": Axis("gain", limits=(-3.0, 1.0))}
+    return line_figure(lower, upper, Line(x, high, "text", says=lambda _index: ()), **axes)
+
+
+def test_a_figure_may_say_what_is_read_at_its_marks(view):
+    asked = []
+
+    def says(index):
+        asked.append(index)
+        return f"bar {index}", "in words"
+
+    view.draw(bars(says))
+    assert not asked  # texts are made when somebody points
+    area = view.areas[0]
+    assert view.hover_text(area.to_pixels(1.0, -1.9)).split("\n") == ["bar 0", "in words", "step 3"]
+    assert view.hover_text(area.to_pixels(2.1, -0.5)).split("\n") == ["bar 1", "in words", "step 3"]
+    # the line at its upper edge has nothing to say, and is no obstacle
+    assert view.hover_text(area.to_pixels(2.0, 0.0)).startswith("bar 1")
+
+
+def test_of_bars_that_stand_on_each_other_the_one_under_the_mouse_is_read(view):
+    view.draw(bars(None))
+    area = view.areas[0]
+    assert view.hover_text(area.to_pixels(1.0, -0.5)).startswith("upper")
+    assert view.hover_text(area.to_pixels(1.0, -1.5)).startswith("lower")
+    assert view.hover_text(area.to_pixels(1.0, -2.9)).startswith("lower")
+    # of a box that is not drawn nothing is read
+    assert view.hover_text(area.to_pixels(2.0, 0.5)).startswith("lower")
+
+
+def test_a_box_that_reaches_to_infinity_is_read(view):
+    least, most = np.array([0.1]), np.array([np.inf])
+    boxes = Boxes(np.array([1.0]), least, most, None, None, np.array([1.0]), "lane-0", "wide")
+    view.draw(line_figure(boxes, x=Axis("layer", limits=(0.0, 2.0)), y=Axis("value", limits=(0.0, 2.0))))
+    area = view.areas[0]
+    assert "maximum: ∞" in view.hover_text(area.to_pixels(1.0, 1.5))
+
+
+def test_plots_with_the_same_horizontal_axis_are_zoomed_together(view):
+    x = np.arange(1.0, 11.0)
+    axis, other = Axis("layer", limits=(0.0, 11.0)), Axis("step", limits=(0.0, 11.0))
+    plots = tuple(Plot(own, Axis("loss"), (Line(x, x, "lane-0"),)) for own in (axis, axis, other))
+    view.draw(Figure("test", "Test", "", plots))
+    wheel(view, centers(view).toPoint(), 3)
+    first, second, third = view.areas
+    assert "x" in first.zoom
+    assert second.limits("x") == first.limits("x")
+    assert "y" not in second.zoom
+    assert third.limits("x") == (0.0, 11.0)
