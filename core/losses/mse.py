@@ -33,8 +33,8 @@ class MeanSquaredError(Loss, frozen=True, kw_only=True, tag="mse"):
         build.forward(squared_error_forward, *numbers)
         build.backward(squared_error_backward, *numbers)
 
-    def of_predictions(self, predictions: Array, t: Array) -> float:
-        return float(np.mean((predictions - t) ** 2))
+    def of_each(self, predictions: Array, t: Array) -> Array:
+        return np.asarray(((predictions - t) ** 2).mean(axis=1))
 
     def to_pytorch(self, code: PyTorchScript, outputs: str, t: str) -> str:
         return code.functional(f"mse_loss({outputs}, {t})")
