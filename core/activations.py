@@ -38,6 +38,8 @@ class Activation:
     value, slope        the same in NumPy: of x and the parameter
     parameter           the field of the activation layer that the function uses ("slope", "alpha"), or ""
     saturation          outputs at or beyond these count as saturated; infinite where there is no bound
+    linear_part         outputs between these come from where the slope is at least nine tenths of its greatest; NaN
+                        where the function has no such middle
     kinks               where the slope jumps: the gradient check stays away, the quadrature splits
     pytorch, keras      what an exported program writes: expressions of {x} and the parameter {p}
     numpy               the same and its slope, in x and the parameter's name; the slope in parentheses where it is a
@@ -56,6 +58,7 @@ class Activation:
     numpy_helpers: tuple[str, ...] = ()
     parameter: str = ""
     saturation: tuple[float, float] = (-INFINITY, INFINITY)
+    linear_part: tuple[float, float] = (math.nan, math.nan)
     kinks: tuple[float, ...] = field(default=())
 
 
@@ -170,6 +173,7 @@ _add(
     value=lambda x, p: _sigmoid(x),
     slope=lambda x, p: _sigmoid(x) * _sigmoid(-x),
     saturation=(0.015, 0.985),  # sigmoid(x) = (1 + tanh(x/2)) / 2: the same inputs/2 as tanh's 0.97
+    linear_part=(0.5 - 0.5 * math.sqrt(0.1), 0.5 + 0.5 * math.sqrt(0.1)),  # 4 y (1 - y) = 0.9
     pytorch="torch.sigmoid({x})",
     keras="ops.sigmoid({x})",
     numpy=("", "(sigmoid(x) * sigmoid(-x))"),
@@ -202,6 +206,7 @@ _add(
     value=lambda x, p: np.tanh(x),
     slope=lambda x, p: 1.0 - np.tanh(x) ** 2,
     saturation=(-0.97, 0.97),  # the threshold of Karpathy's "makemore" lecture 3: slope below 0.06
+    linear_part=(-math.sqrt(0.1), math.sqrt(0.1)),  # 1 - y^2 = 0.9
     pytorch="torch.tanh({x})",
     keras="ops.tanh({x})",
     numpy=("np.tanh(x)", "(1 - np.tanh(x) ** 2)"),
@@ -470,6 +475,7 @@ _add(
     value=lambda x, p: x / (1.0 + np.abs(x)),
     slope=lambda x, p: 1.0 / (1.0 + np.abs(x)) ** 2,
     saturation=(-0.97, 0.97),
+    linear_part=(math.sqrt(0.9) - 1.0, 1.0 - math.sqrt(0.9)),  # (1 - |y|)^2 = 0.9
     pytorch="F.softsign({x})",
     keras="ops.softsign({x})",
     numpy=("x / (1 + np.abs(x))", "1 / (1 + np.abs(x)) ** 2"),
@@ -503,6 +509,7 @@ _add(
     value=lambda x, p: np.clip(x, -1.0, 1.0),
     slope=lambda x, p: np.where(np.abs(x) >= 1.0, 0.0, 1.0),
     saturation=(-1.0, 1.0),
+    linear_part=(-1.0, 1.0),
     kinks=(-1.0, 1.0),
     pytorch="F.hardtanh({x})",
     keras="ops.hard_tanh({x})",

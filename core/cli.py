@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 COMMANDS = ("run", "figure", "check", "schema", "lesson", "code", "benchmark")
 WRONG_INPUT = 2
 WIDE = 140  # characters of a table that is not shown on a terminal
+MOST_FINDINGS = 2  # causes that are printed behind a training
 CHUNK = 64  # steps between two movements of the progress bar
 
 
@@ -333,10 +334,24 @@ def _run(options: argparse.Namespace) -> int:
                 plain_accuracy=_short(summary["plain_validation_accuracy"]),
             )
         )
+    _report(summary["findings"])
     print(_("saved in {folder}").format(folder=options.out))
     if failed:
         _warn(options.file, run)
     return 0
+
+
+def _report(findings: Sequence[Mapping[str, Any]]) -> None:
+    """The doctor's first causes, each with what to try; what follows from them is only counted."""
+    causes = [finding for finding in findings if not finding["follows_from"]][:MOST_FINDINGS]
+    for finding in causes:
+        print(_("doctor: {headline}").format(headline=finding["headline"]))
+        for proposal in finding["proposals"][:1]:
+            print("  " + _("try: {proposal}").format(proposal=proposal["text"]))
+    more = len(findings) - len(causes)
+    if more:
+        sentence = ngettext("{count} more finding in run.json", "{count} more findings in run.json", more)
+        print("  " + sentence.format(count=more))
 
 
 def _warn(file: str, run: Run) -> None:
@@ -450,7 +465,9 @@ def _figure_options(names: Sequence[str], settings: Sequence[str]) -> dict[str, 
                 "--option",
             )
         for name in owners:
-            values[name][option] = _value(text)
+            field = next(field for field in describe(FIGURES[name].options) if field.name == option)
+            # a text is taken as it stands: a layer may be called 3
+            values[name][option] = text if field.sort in ("text", "choice") else _value(text)
     made: dict[str, Any] = {}
     for name in names:
         kind = FIGURES[name].options

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -308,10 +308,26 @@ def with_value(experiment: Experiment, path: str, value: Any) -> Experiment:
 
     A kind may be set by name alone: "training.optimizer" = "momentum" keeps the settings that both kinds share.
     """
+    return with_values(experiment, [(path, value)])
+
+
+def with_values(experiment: Experiment, changes: Sequence[tuple[str, Any]]) -> Experiment:
+    """The experiment with several settings changed at once, (path, value) as for `with_value`.
+
+    Each is understood as a change of the experiment as given, so no path may lie inside of another one.
+    """
     plain = _mutable(msgspec.to_builtins(experiment))
+    for path, value in changes:
+        _set(plain, experiment, path, value)
+    return build(Experiment, plain)
+
+
+def _set(plain: Any, experiment: Experiment, path: str, value: Any) -> None:
+    """Change one setting in the plain values of an experiment."""
     *way, last = path.split(".")
     if last == "kind" and way and isinstance(value, str) and family_at(experiment, way) is not None:
-        return with_value(experiment, ".".join(way), value)
+        _set(plain, experiment, ".".join(way), value)
+        return
     here: Any = plain
     place = ""
     for step in way:
@@ -329,7 +345,6 @@ def with_value(experiment: Experiment, path: str, value: Any) -> Experiment:
     if isinstance(value, str) and family is not None:
         value = _changed_kind(family, old, value, join(place, last))
     here[last if isinstance(here, dict) else int(last)] = value
-    return build(Experiment, plain)
 
 
 def with_data_paths(experiment: Experiment, old: Path | None, new: Path) -> Experiment:

@@ -7,11 +7,12 @@ so that a single spike is never lost. Any step that was thinned out can be compu
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from . import archive
 from .diagnostics.details import DETAIL_QUANTITIES
+from .diagnostics.histograms import BINS, HISTOGRAM_QUANTITIES, LOG_BINS, SPECIAL, Histograms
 from .diagnostics.probes import LAYER_COLUMNS
 from .engine.layout import RUN_COLUMNS
 from .errors import InputError
@@ -29,6 +31,7 @@ from .text import _
 Array = NDArray[np.float64]
 
 BUDGET = 128 * 1024 * 1024  # bytes for the columns of one run
+HISTOGRAM_BUDGET = 32 * 1024 * 1024  # bytes for its histograms
 FIRST_ROWS = 256
 EVALUATIONS = ("validation_loss", "validation_accuracy", "plain_validation_loss", "plain_validation_accuracy")
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
@@ -42,11 +45,19 @@ class Detail:
     percentiles   (7, layers): activation percentiles 1, 5, 25, 50, 75, 95, 99 of each layer
     measured      by name (`diagnostics.details`), (layers,) each: what needs every unit on its own; NaN where a layer
                   has none of it
+    histograms    of activations, output gradients (of the loss, where it is scaled) and weights (those that the step
+                  began with), by the names "activation", "gradient", "weight"; empty where they were thinned out
     """
 
     step: int
     percentiles: Array
     measured: Mapping[str, Array] = field(default_factory=dict)
+    histograms: Mapping[str, Histograms] = field(default_factory=dict)
+
+    @property
+    def bytes(self) -> int:
+        """How much memory the histograms take."""
+        return sum(found.bytes for found in self.histograms.values())
 
 
 @dataclass(frozen=True)
@@ -116,6 +127,15 @@ class RecordView:
         """(T,) for a quantity of the run, (T, layers) for one of the layers."""
         return self._with_coming(self.block[:, self.column(quantity)], quantity)
 
+    def some(self, quantity: str, rows: NDArray[np.int64]) -> Array:
+        """What `values` has in these rows, which rise: a whole column of a long record takes a millisecond to read."""
+        column = self.column(quantity)
+        kept = len(self.kept_steps)
+        found: Array = self.block[:, column][rows[rows < kept]]
+        if self.coming and self.line is not None and len(rows) and rows[-1] == kept:
+            found = np.concatenate([found, self.line[None, column]])
+        return found
+
     def extent(self, quantity: str) -> tuple[Array, Array]:
         """Least and greatest value behind every row, shaped like `values`."""
         column = self.column(quantity)
@@ -132,7 +152,7 @@ class RecordView:
         return self.values(quantity)[max(0, self.row(step))]
 
     def detail(self, step: int) -> Detail | None:
-        """The percentiles of exactly this step, where they were measured."""
+        """The details of exactly this step, where they were measured."""
         return next((d for d in self.details if d.step == step), None)
 
     def latest_detail(self, step: int) -> Detail | None:
@@ -152,6 +172,7 @@ class Record:
     kinds: tuple[str, ...]
     steps_per_epoch: int = 1
     budget: int = BUDGET
+    histogram_budget: int = HISTOGRAM_BUDGET
     first_step: int = 0
     run_columns: tuple[str, ...] = RUN_COLUMNS
     layer_columns: tuple[str, ...] = LAYER_COLUMNS
@@ -184,6 +205,19 @@ class Record:
                 self._merge(part, done)
             self.end += len(part)
             lines = lines[len(part) :]
+
+    def add_detail(self, detail: Detail) -> None:
+        """Add the details of a step. Beyond their budget, every second one keeps no histograms: the first of all, and
+        this newest one, always do.
+        """
+        self.details.append(detail)
+        while sum(d.bytes for d in self.details) > self.histogram_budget:
+            counted = [i for i, d in enumerate(self.details) if d.histograms]
+            dropped = counted[1:-1:2]
+            if not dropped:
+                break
+            for index in dropped:
+                self.details[index] = replace(self.details[index], histograms={})
 
     def _merge(self, lines: Array, done: int) -> None:
         row, inside = divmod(done, self.stride)
@@ -242,6 +276,67 @@ class Record:
         self.events = [e for e in self.events if e[0] < step]
         return self.end
 
+    # --- what another run has measured before
+
+    def shared(self) -> Record:
+        """The same steps, for another run that goes back over them and records no further ones."""
+        same = copy.copy(self)
+        same.events, same.details, same.validation = self.events.copy(), self.details.copy(), self.validation.copy()
+        return same
+
+    def begin_with(self, other: Record, step: int) -> None:
+        """Begin with what another record holds of the steps before `step`: of all quantities and layers that both have.
+
+        What only this one has is NaN there. Afterward the record ends at `step`, or where the last whole row ends; what
+        it held before is gone, but for events and marks.
+        """
+        rows = (min(step, other.end) - other.first_step) // other.stride
+        parts = [other._block] if other._low is other._block else [other._block, other._low, other._high]
+        block, low, high = (self.translated(part[:rows], other) for part in (parts * 3)[:3])
+        self.first_step, self.stride = other.first_step, other.stride
+        while len(block) > self.capacity:
+            half = len(block) // 2 * 2
+            low, high = np.minimum(low[:half:2], low[1:half:2]), np.maximum(high[:half:2], high[1:half:2])
+            block = block[:half:2]
+            self.stride *= 2
+        self.end = self.first_step + len(block) * self.stride
+        self._block = block
+        self._low, self._high = (low, high) if self.stride > 1 else (block, block)
+        self._resize(min(self.capacity, max(FIRST_ROWS, len(block))))
+        self.details = [self.detail_of(detail, other) for detail in other.details if detail.step < self.end]
+        self.validation = [evaluation for evaluation in other.validation if evaluation[0] < step]
+
+    def translated(self, lines: Array, other: Record | RecordView) -> Array:
+        """Lines of another record, (n, its columns), as lines of this one; a copy. NaN for what it has not measured."""
+        mine, theirs = _meanings(self), _meanings(other)
+        if mine == theirs:
+            return np.array(lines)
+        place = {meaning: index for index, meaning in enumerate(theirs)}
+        both = [(index, place[meaning]) for index, meaning in enumerate(mine) if meaning in place]
+        found = np.full((len(lines), len(mine)), np.nan)
+        here, there = np.array(both).T
+        found[:, here] = lines[:, there]
+        return found
+
+    def detail_of(self, detail: Detail, other: Record | RecordView) -> Detail:
+        """Percentiles of another record's layers as those of this one's layers."""
+        mine = list(zip(self.layers, self.kinds, strict=True))
+        theirs = list(zip(other.layers, other.kinds, strict=True))
+        if mine == theirs:
+            return detail
+        both = [(index, theirs.index(layer)) for index, layer in enumerate(mine) if layer in theirs]
+        here, there = [index for index, _place in both], [place for _index, place in both]
+
+        def moved(values: Array) -> Array:
+            found = np.full((*values.shape[:-1], len(mine)), np.nan)
+            found[..., here] = values[..., there]
+            return found
+
+        measured = {name: moved(values) for name, values in detail.measured.items()}
+        new_places = dict(zip(there, here, strict=True))
+        counted = {name: one.moved(new_places) for name, one in detail.histograms.items()}
+        return Detail(detail.step, moved(detail.percentiles), measured, counted)
+
     # --- reading
 
     def view(
@@ -256,7 +351,7 @@ class Record:
         whole   also the last row of a thinned record, which does not stand for as many steps yet as the others: for
                 files, after the last step (in a view for another thread it would still change)
 
-        moment, line, detail   the step that is being looked at, its line (columns,) and its percentiles
+        moment, line, detail   the step that is being looked at, its line (columns,) and its details
         """
         done = self.end - self.first_step
         complete = -(-done // self.stride) if whole else done // self.stride
@@ -286,6 +381,16 @@ class Record:
             run_columns=self.run_columns,
             layer_columns=self.layer_columns,
         )
+
+
+def _meanings(record: Record | RecordView) -> list[tuple[str, ...]]:
+    """What stands in each column of a line: a quantity of the run, or of a layer of that path and kind."""
+    of_layers = [
+        (path, kind, name)
+        for path, kind in zip(record.layers, record.kinds, strict=True)
+        for name in record.layer_columns
+    ]
+    return [*((name,) for name in record.run_columns), *of_layers]
 
 
 # --- files
@@ -318,6 +423,7 @@ def arrays(view: RecordView) -> dict[str, NDArray[Any]]:
     for name in DETAIL_QUANTITIES:
         rows = [d.measured.get(name, unknown) for d in details]
         found[name] = np.array(rows).reshape(len(details), len(view.layers))
+    found |= _histogram_arrays([d for d in details if d.histograms])
     found["stride"] = np.array(view.stride)
     found["steps_per_epoch"] = np.array(view.steps_per_epoch)
     if view.stride > 1:
@@ -326,6 +432,23 @@ def arrays(view: RecordView) -> dict[str, NDArray[Any]]:
                 view.low[:, view.column(name)],
                 view.high[:, view.column(name)],
             )
+    return found
+
+
+def _histogram_arrays(details: Sequence[Detail]) -> dict[str, NDArray[Any]]:
+    """The arrays of the histograms; none where nothing was counted.
+
+    histogram_steps (H,); of each quantity `histogram.<quantity>.layers` (R,), which of the layers have it, and by step
+    and layer `.range` (H, R, 3): least, most, rms; `.linear` (H, R, 64); `.logarithmic` (H, R, 131) with `.top` (H, R);
+    `.special` (H, R, 5), see `diagnostics.histograms`.
+    """
+    found: dict[str, NDArray[Any]] = {"histogram_steps": np.array([d.step for d in details], dtype=np.int64)}
+    for quantity in HISTOGRAM_QUANTITIES if details else ():
+        rows = [d.histograms[quantity] for d in details]
+        found[f"histogram.{quantity}.layers"] = rows[0].layers
+        found[f"histogram.{quantity}.range"] = np.array([np.stack([h.least, h.most, h.rms], axis=1) for h in rows])
+        for name in ("linear", "logarithmic", "top", "special"):
+            found[f"histogram.{quantity}.{name}"] = np.array([getattr(h, name) for h in rows])
     return found
 
 
@@ -454,11 +577,13 @@ def _view(content: dict[str, NDArray[Any]]) -> RecordView:
     percentiles = [array(name, "f", len(detail_steps), len(layers)) for name in PERCENTILE_COLUMNS]
     # Records of older versions have none of these.
     measured = {name: array(name, "f", len(detail_steps), len(layers)) for name in DETAIL_QUANTITIES if name in content}
+    counted = _histograms(content, array, len(layers))
     details = tuple(
         Detail(
             int(step),
             np.array([part[i] for part in percentiles]),
             {name: values[i] for name, values in measured.items()},
+            counted.get(int(step), {}),
         )
         for i, step in enumerate(detail_steps)
     )
@@ -485,6 +610,37 @@ def _view(content: dict[str, NDArray[Any]]) -> RecordView:
         run_columns=run_columns,
         layer_columns=layer_columns,
     )
+
+
+def _histograms(
+    content: dict[str, NDArray[Any]], array: Callable[..., NDArray[Any]], layers: int
+) -> dict[int, dict[str, Histograms]]:
+    """The histograms by step, out of the arrays of a file; older versions wrote none."""
+    if "histogram_steps" not in content:
+        return {}
+    steps = array("histogram_steps", "iu", -1)
+    found: dict[int, dict[str, Histograms]] = {int(step): {} for step in steps}
+    for quantity in HISTOGRAM_QUANTITIES if len(steps) else ():
+        name = f"histogram.{quantity}"
+        places = array(f"{name}.layers", "iu", -1).astype(np.int64)
+        if len(places) and not (places.min() >= 0 and places.max() < layers):
+            raise ValueError(f"{name}.layers")
+        shape = len(steps), len(places)
+        ranges = array(f"{name}.range", "f", *shape, 3)
+        linear, logarithmic = (
+            array(f"{name}.linear", "u", *shape, BINS),
+            array(f"{name}.logarithmic", "u", *shape, LOG_BINS),
+        )
+        top, special = (
+            array(f"{name}.top", "iu", *shape).astype(np.int64),
+            array(f"{name}.special", "u", *shape, SPECIAL),
+        )
+        for i, step in enumerate(steps):
+            least, most, rms = ranges[i].T
+            found[int(step)][quantity] = Histograms(
+                places, least, most, rms, linear[i], logarithmic[i], top[i], special[i]
+            )
+    return found
 
 
 def _names(array: NDArray[Any]) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from . import archive, record
 from .diagnostics.autopsy import examine
+from .diagnostics.doctor import diagnosis_of, plain
 from .engine import random
 from .errors import InputError
 from .evaluation import averaged_parameters, named_parameters
@@ -111,6 +112,7 @@ def summary(run: Run, seconds: float, stopped: str) -> dict[str, Any]:
         "versions": {name: metadata.version(name) for name in VERSIONED},
         "events": [{"step": step, "path": path, "value": value} for step, path, value in run.record.events],
         "marks": [{"step": step, "mark": mark} for step, mark in run.marks],
+        "findings": plain(diagnosis_of(run)),
     }
     autopsy = examine(run)
     if autopsy is not None:

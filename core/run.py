@@ -8,6 +8,7 @@ bit, because everything random depends only on what it is for (`engine.random`).
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -17,9 +18,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .checkpoints import Checkpoints
+from .checkpoints import BUDGET, Checkpoints
 from .data.base import Data
 from .diagnostics.details import DETAIL_QUANTITIES, equal_share, unit_shares
+from .diagnostics.histograms import Histograms, Part, histograms
 from .engine import layout, random
 from .engine.executor import Machine
 from .engine.precision import FORMATS, rounded
@@ -62,6 +64,7 @@ class Run:
         self.experiment = experiment
         training = experiment.training
         self.folder = folder
+        self._records = record
         self.data = data if data is not None else experiment.data.load(experiment.seed, folder)
         self.program = compile_program(experiment, self.data, record)
         self.machine = Machine(self.program, self.data.x_train, self._encoded(self.data.t_train), experiment, progress)
@@ -89,7 +92,12 @@ class Run:
             None  # the step in which a number came out as NaN or infinite: the run ends there
         )
         self.failed_network = 0  # of an ensemble, the one that failed; this run itself is 0
-        self._before: tuple[tuple[int, float], ...] = ()  # evaluations of the run that this one was forked from
+        self.past: Run | None = None  # the run that this one was forked from, as it was then, for this one alone
+        # Evaluations of that run which still count: for the schedule, and for early stopping.
+        self._before: tuple[tuple[int, float], ...] = ()
+        self._before_stopping: tuple[tuple[int, float], ...] = ()
+        self._met: NDArray[Any] | None = None  # the weights that the step computed last began with, if they are kept
+        self._met_step = -1
         self._begin_watching()
         self.draw_parameters()
         self.checkpoints.add(first_step, self.machine.kept)
@@ -98,6 +106,12 @@ class Run:
             Run(_other(experiment, index), self.data, record=False, first_step=first_step)
             for index in range(1, training.averaging.networks if training.averaging is not None else 1)
         )
+        self.limit_checkpoints(BUDGET)
+
+    def limit_checkpoints(self, budget: int) -> None:
+        """From now on the checkpoints of all its networks take up at most `budget` bytes."""
+        for run in (self, *self.others):
+            run.checkpoints.limit(budget // (1 + len(self.others)))
 
     # --- parameters
 
@@ -184,17 +198,15 @@ class Run:
                     self._end_with(number, other.failed_step)
 
     def _next_stop(self) -> int:
-        """The next step before which something else is due: a checkpoint, an evaluation, percentiles, a changed
+        """The next step before which something else is due: a checkpoint, an evaluation, details, a changed
         setting.
         """
-        stops = [self.checkpoints.next_after(self.step), next_detail(self.step)]
-        stops.append(self._next_validation())
-        stops += [step for step, _, _ in self.record.events if step > self.step]
+        changes = [step for step, _, _ in self.record.events if step > self.step]
         if self.step < self.record.end:
-            stops.append(self.record.end)
-        if self.failed_step is not None and self.failed_step > self.step:
-            stops.append(self.failed_step)
-        return min(stops)
+            failing = [self.failed_step] if self.failed_step is not None and self.failed_step > self.step else []
+            # in a replay nothing is recorded, and checkpoints are there
+            return min([self.record.end, *failing, *changes])
+        return min([self.checkpoints.next_after(self.step), next_detail(self.step), self._next_validation(), *changes])
 
     def _look_around(self) -> None:
         """What is due before the coming step is computed."""
@@ -228,8 +240,12 @@ class Run:
         self.rate_drops: list[int] = []  # steps from which on the schedule lowers the rate once more
         self.stopped_step: int | None = None  # where early stopping ended the training
         for step, loss in self._before:
-            self._watched = step
             self._watch_rate(step, loss)
+        for step, loss in self._before_stopping:
+            self._stop_watch.feed(step, loss)
+        self._counted = list(self._before_stopping)  # the evaluations that early stopping was told of
+        if before := [step for step, _loss in (*self._before, *self._before_stopping)]:
+            self._watched = max(before)
 
     def _watch_rate(self, step: int, loss: float) -> None:
         """Tell the schedule of an evaluation: it lowers the rate after too many epochs without improvement."""
@@ -246,12 +262,14 @@ class Run:
         stopping = training.early_stopping
         if not self._watching:
             return
-        for step, loss, *_rest in self.record.validation:
-            if step <= self._watched:
-                continue
+        new = 0
+        while new < len(self.record.validation) and self.record.validation[-1 - new][0] > self._watched:
+            new += 1
+        for step, loss, *_rest in self.record.validation[len(self.record.validation) - new :]:
             self._watched = step
             self._watch_rate(step, loss)
             self._stop_watch.feed(step, loss)
+            self._counted.append((step, loss))
             if self._stop_watch.best_step == self.step:
                 self.checkpoints.keep(self.step, self.machine.kept)
             if stopping is not None and self._stop_watch.waited >= max(1, stopping.patience):
@@ -292,7 +310,7 @@ class Run:
         """At the end of a training: go to the best weights, where the experiment asks for that."""
         stopping = self.experiment.training.early_stopping
         if stopping is not None and stopping.restore_best and self.best_step is not None:
-            self.seek(self.best_step)
+            self.seek(self.best_step)  # of a fork whose best step is before it: the first step of its own
 
     @property
     def clock(self) -> Clock:
@@ -306,17 +324,20 @@ class Run:
         lines[:, layout.LEARNING_RATE] = self.experiment.training.schedule.rates(steps, base, self.clock)
         return lines
 
-    def _take(self, steps: int) -> None:
+    def _take(self, steps: int) -> Array:
         self.prepare()
-        lines = self.begin_lines(steps)
+        lines, last = self.begin_lines(steps), steps - 1
         self._guard.remember(self.step, self.machine.kept)
         self.machine.hyper[self.program.watched] = 0.0
-        self.machine.execute(lines, self.step, 0, len(self.program.table))
+        self.machine.execute(lines[:last], self.step, 0, len(self.program.table))
+        self._keep_weights(self.step + last)
+        self.machine.execute(lines[last:], self.step + last, 0, len(self.program.table))
         wrong = self._guard.first_wrong(lines)
         if wrong is None and self._all_finite():
             self._keep(lines)
         else:
             self._fail(lines, wrong)
+        return lines
 
     def _all_finite(self) -> bool:
         """Whether all is a number that no line of a step tells of."""
@@ -383,6 +404,16 @@ class Run:
                 other.seek(step)
         self.failed_step, self.failed_network = step, number
 
+    def _keep_weights(self, step: int) -> None:
+        """Put aside the weights that a step begins with: it replaces them, and details are measured behind it."""
+        if self._records:
+            parameters = self.machine.arena[: self.program.parameter_count]
+            if self._met is None:
+                self._met = parameters.copy()
+            else:
+                self._met[:] = parameters
+            self._met_step = step
+
     def _keep(self, lines: Array) -> None:
         """Steps are done: record those that are new."""
         first = self.step
@@ -393,7 +424,7 @@ class Run:
         if new > 0:
             self.record.append(lines[len(lines) - new :])
             if is_detail(self.step - 1) and first <= self.step - 1:
-                self.record.details.append(self.percentiles(self.step - 1))
+                self.record.add_detail(self.details(self.step - 1))
 
     def micro(self, rows: int) -> None:
         """Compute the next rows of the coming step; after the last one the step is done.
@@ -405,6 +436,7 @@ class Run:
             return
         if self.row == 0:
             self._ahead = self.look()
+            self._keep_weights(self.step)
             self._begun = self.machine.kept.copy()
             self.prepare()
             self._line[:] = self.begin_lines(1)
@@ -451,17 +483,16 @@ class Run:
     def seek(self, step: int) -> None:
         """Go to a position: back (a replay from a checkpoint) or forward. The record keeps its future."""
         step = max(step, self.first_step)
-        if step < self.step or self.row:
-            at, kept = self.checkpoints.nearest(step)
-            if not (self.row == 0 and at <= self.step <= step):
-                self.machine.kept[:] = kept
-                self.step, self.row = at, 0
-                self._line[:] = np.nan
-                self._guard.forget()
+        at, kept = self.checkpoints.nearest(step)
+        if self.row or not at <= self.step <= step:
+            self.machine.kept[:] = kept
+            self.step, self.row = at, 0
+            self._line[:] = np.nan
+            self._guard.forget()
         self.advance(step - self.step)
 
     def look(self) -> tuple[Array, Detail]:
-        """What the coming step will measure, (columns,), and its percentiles; the position stays.
+        """What the coming step will measure, (columns,), and its details; the position stays.
 
         Forward and backward are computed, the parameters are not updated. Within a step: what the whole of it measures,
         not only the operations done so far, as computed when it was begun.
@@ -474,10 +505,10 @@ class Run:
         self.machine.execute(line, self.step, 0, len(self.program.table))
         self.machine.kept[:] = kept
         self.machine.hyper[self.program.watched] = 0.0
-        return line[0], self.percentiles(self.step)
+        return line[0], self.details(self.step, line[0])
 
     def view(self, looking: bool = False) -> RecordView:
-        """The record as it stands; with `looking`, the present position's exact line and percentiles are in it."""
+        """The record as it stands; with `looking`, the present position's exact line and details are in it."""
         if not looking:
             return self.record.view()
         line, detail = self.look()
@@ -511,6 +542,9 @@ class Run:
     def _cut(self, step: int) -> None:
         """Forget what was recorded from `step` on."""
         again = self.record.cut(step)
+        if again < self.first_step and self.past is not None:
+            self._record_past(self.past)  # a row of a thinned record stands for steps on both sides of the fork
+            again = self.first_step
         if self.failed_step is not None and self.failed_step >= step:
             self.failed_step = None
         self._guard.forget()
@@ -530,22 +564,47 @@ class Run:
             if step <= self.step:
                 self.machine.hyper[self.program.live[path]] = value
 
+    def plan_live(self, events: tuple[tuple[int, str, float], ...]) -> None:
+        """Say beforehand which settings are to change while training: (step, path, value), none of them in the past."""
+        have = [e for e in self.record.events if all(e[:2] != new[:2] for new in events)]
+        self.record.events = sorted([*have, *events])
+        for other in self.others:
+            other.plan_live(events)
+
+    def live_value(self, path: str) -> float:
+        """What a setting that changes while training is at the present position."""
+        self.prepare()
+        return float(self.machine.hyper[self.program.live[path]])
+
+    # --- forks
+
     def fork(self, experiment: Experiment) -> Run:
         """A run of another experiment that starts from the present position with the present parameters.
 
         Parameters that both have in the same place and shape are taken over. Where all of them are, so is what
-        optimizer and averaging remember under the same name; everything else starts as a new run would. A schedule that
-        watches the validation loss goes on where it was, early stopping begins anew. What was changed while training
-        stays changed, unless the other experiment says otherwise.
+        optimizer and averaging remember under the same name; everything else starts as a new run would. A schedule or
+        early stopping that watches the validation loss goes on where it was, unless its own settings are others or it
+        has ended this training. What was changed while training stays changed, unless the other experiment says
+        otherwise.
+
+        The record begins with what both runs measure of the steps before. `past` is a run that can go there.
         """
         if self.row:
             self.seek(self.step)  # a fork begins between two steps
-        same_data = experiment.data == self.experiment.data and experiment.seed == self.experiment.seed
-        child = Run(experiment, self.data if same_data else None, folder=self.folder, first_step=self.step)
         for network in self.others:
             network.seek(self.step)
-        forked = [mine.fork(theirs.experiment) for mine, theirs in zip(self.others, child.others, strict=False)]
+        child = self._child(experiment)
+        child.past = self._twin()
+        child._record_past(child.past)
+        return child
+
+    def _child(self, experiment: Experiment) -> Run:
+        """`fork` without what was before."""
+        same_data = experiment.data == self.experiment.data and experiment.seed == self.experiment.seed
+        child = Run(experiment, self.data if same_data else None, folder=self.folder, first_step=self.step)
+        forked = [mine._child(theirs.experiment) for mine, theirs in zip(self.others, child.others, strict=False)]
         child.others = (*forked, *child.others[len(forked) :])
+        child.limit_checkpoints(self.checkpoints.budget * (1 + len(self.others)))
         mine = {t.name: t for t in self.program.tensors}
         for tensor in child.program.tensors:
             other = mine.get(tensor.name)
@@ -556,9 +615,13 @@ class Run:
             self._hand_on(child)
         child._round_weights()
         child.checkpoints.add(child.step, child.machine.kept)
-        if experiment.training.schedule == self.experiment.training.schedule:
+        mine_to, theirs_to = self.experiment.training, experiment.training
+        if theirs_to.schedule == mine_to.schedule:
             child._before = tuple(fed for fed in self._fed if fed[0] <= self.step)
-            child._begin_watching()
+        ended = self.stopped_step is not None and self.stopped_step <= self.step
+        if theirs_to.early_stopping == mine_to.early_stopping and not ended:
+            child._before_stopping = tuple(counted for counted in self._counted if counted[0] <= self.step)
+        child._begin_watching()
         mine_now, theirs_now = live_paths(self.experiment), live_paths(experiment)
         child.record.events = [
             (step, path, value)
@@ -566,6 +629,45 @@ class Run:
             if step <= self.step and path in child.program.live and mine_now.get(path) == theirs_now.get(path)
         ]
         return child
+
+    def _twin(self) -> Run:
+        """This run once more, at the same position between two steps, with memory of its own; for going back only.
+
+        Programs, data, checkpoints and what was recorded are shared, for none of them is ever written to again.
+        """
+        twin = copy.copy(self)
+        twin.machine = copy.copy(self.machine)
+        twin.machine.arena = np.zeros_like(self.machine.arena)
+        twin.machine.kept[:] = self.machine.kept
+        twin.machine.hyper = self.machine.hyper.copy()
+        twin.machine.context = self.machine.context.copy()
+        twin._evaluator = twin._scout = None
+        twin._guard, twin._begun, twin._met = copy.copy(self._guard), None, None
+        twin._guard.forget()
+        twin._line = self._line.copy()
+        twin.record = self.record.shared()
+        twin.checkpoints = self.checkpoints.shared()
+        twin._stop_watch, twin._rate_watch = copy.copy(self._stop_watch), copy.copy(self._rate_watch)
+        twin._fed, twin._counted, twin.rate_drops = self._fed.copy(), self._counted.copy(), self.rate_drops.copy()
+        twin.others = tuple(other._twin() for other in self.others)
+        twin.past = self.past._twin() if self.past is not None else None
+        return twin
+
+    def _record_past(self, past: Run) -> None:
+        """Let the record begin with what `past` has recorded of the steps before the first one."""
+        self.record.begin_with(past.record, self.first_step)
+        if self.record.end < self.first_step:  # the last row of a thinned record
+            lines = past.measured_again(self.record.end, self.first_step)
+            self.record.append(self.record.translated(lines, past.record))
+
+    def measured_again(self, first: int, last: int) -> Array:
+        """(last - first, columns): what steps measured that were thinned out of the record. Ends at position `last`."""
+        self.seek(first)
+        lines = []
+        while self.step < last:
+            stop = min(last, self._next_stop(), self.step + max(1, LARGEST_LINES // (8 * self.program.columns)))
+            lines.append(self._take(stop - self.step))
+        return np.concatenate(lines)
 
     def _hand_on(self, child: Run) -> None:
         """What the optimizer, the averaging and the loss scale remember is taken over by those that remember the same.
@@ -584,29 +686,39 @@ class Run:
 
     # --- measuring what is not measured at every step
 
-    def percentiles(self, step: int) -> Detail:
-        """Percentiles of the activations that stand in the arena, which are those of `step`."""
-        found = np.empty((len(PERCENTILES), len(self.program.layers)))
-        rows = self.machine.rows
-        for index, layer in enumerate(self.program.layers):
-            values = np.sort(self.machine.arena[layer.wire.at : layer.wire.at + rows * layer.wire.width])
-            found[:, index] = _percentiles(values)
-        return Detail(step, found, self._measured())
+    def details(self, step: int, line: Array | None = None) -> Detail:
+        """What is not measured at every step, of the values that stand in the arena, which are those of `step`: the
+        present position, or the step computed last.
 
-    def _measured(self) -> dict[str, Array]:
-        """What needs every unit on its own, of the values and weights that stand in the arena."""
+        line   (columns,) of that step; None: it is the one computed last
+        """
+        line = self._line[0] if line is None else line
         rows = self.machine.rows
+        weights = self._met if self._met is not None and step == self._met_step else self.machine.arena
         cards = {card.path: card.layer for card in self.program.plan.cards}
-        found = {name: np.full(len(self.program.layers), np.nan) for name in DETAIL_QUANTITIES}
+        percentiles = np.empty((len(PERCENTILES), len(self.program.layers)))
+        measured = {name: np.full(len(self.program.layers), np.nan) for name in DETAIL_QUANTITIES}
+        columns = self.program.run_columns
+        unscaled = 1.0 / float(line[columns.index("loss_scale")]) if "loss_scale" in columns else 1.0
+        parts: dict[str, list[Part]] = {"activation": [], "gradient": [], "weight": []}
         for index, layer in enumerate(self.program.layers):
             values = self.machine.arena[layer.wire.at : layer.wire.at + rows * layer.wire.width]
-            low, high = cards[layer.path].saturation()
-            dead, stuck = unit_shares(values.reshape(rows, *layer.wire.shape), low, high)
-            found["activation.dead_fraction"][index] = dead
-            found["activation.stuck_fraction"][index] = stuck
+            percentiles[:, index] = _percentiles(np.sort(values))
+            bounds, straight = cards[layer.path].saturation(), cards[layer.path].linear_part()
+            dead, stuck = unit_shares(values.reshape(rows, *layer.wire.shape), *bounds)
+            measured["activation.dead_fraction"][index] = dead
+            measured["activation.stuck_fraction"][index] = stuck
+            near = straight if math.isfinite(straight[0]) else None
+            parts["activation"].append(Part(index, values, saturation=bounds, near=near))
+            gradient = self.machine.arena[layer.wire.gradient :][: len(values)]
+            parts["gradient"].append(Part(index, gradient, factor=unscaled))
             if layer.weight is not None:
-                found["weight.equal_fraction"][index] = equal_share(self.parameter(layer.weight))
-        return found
+                count, shape = layer.weight.parameter.count, layer.weight.parameter.shape
+                weight = weights[layer.weight.master : layer.weight.master + count]
+                measured["weight.equal_fraction"][index] = equal_share(weight.reshape(shape))
+                parts["weight"].append(Part(index, weight))
+        counted: dict[str, Histograms] = {name: histograms(found) for name, found in parts.items()}
+        return Detail(step, percentiles, measured, counted)
 
     @property
     def last_loss(self) -> float:
@@ -614,11 +726,11 @@ class Run:
         return float(self._line[0, layout.LOSS])
 
     def measure_last(self) -> None:
-        """Record the percentiles of the step computed last, where its values still stand in the arena."""
+        """Record the details of the step computed last, where its values still stand in the arena."""
         last = self.step - 1
         standing = int(self.machine.context[layout.STEP]) == last
         if self.row == 0 and last >= self.first_step and standing and all(d.step != last for d in self.record.details):
-            self.record.details.append(self.percentiles(last))
+            self.record.add_detail(self.details(last))
 
     def validate(self) -> tuple[float, float]:
         """Loss and accuracy on the validation data with the present parameters, added to the record."""
@@ -729,12 +841,12 @@ def _next_sparse(count: int, per_doubling: int) -> int:
 
 
 def is_detail(step: int) -> bool:
-    """Whether percentiles of this step are recorded: the first 16, then 8 in every doubling."""
+    """Whether details of this step are recorded: the first 16, then 8 in every doubling."""
     return _sparse(step, 8)
 
 
 def next_detail(step: int) -> int:
-    """The end of the chunk from `step` on in which only the last step has its percentiles recorded."""
+    """The end of the chunk from `step` on in which only the last step has its details recorded."""
     return step + 1 if is_detail(step) else _next_sparse(step, 8) + 1
 
 

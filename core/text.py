@@ -26,6 +26,11 @@ def use_translations(translations: gettext.NullTranslations) -> None:
     _translations = translations
 
 
+def translations() -> gettext.NullTranslations:
+    """Those in use now: the key to what is remembered with sentences in it."""
+    return _translations
+
+
 def _(message: str) -> str:
     return _translations.gettext(message) if message else ""
 

@@ -59,6 +59,14 @@ ACTIONS: tuple[Declared, ...] = (
         N_("Add a lane with the same experiment, to change one thing in it"),
         ("Ctrl+D",),
     ),
+    Declared(
+        "fork",
+        N_("&Fork here"),
+        N_("Add a lane that goes on from the step that is shown: same weights, same optimizer state, same minibatches"),
+        ("Ctrl+F",),
+        "fork",
+        N_("fork"),
+    ),
     Declared("remove_lane", N_("Re&move this lane"), N_("Take the selected lane away")),
     Declared("next_lane", N_("&Next lane"), N_("Show the cards of the next lane"), ("Ctrl+L",)),
     Declared(

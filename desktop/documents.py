@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from PySide6.QtCore import QObject, Signal
@@ -17,6 +18,7 @@ from layerscope.core.fields import describe
 from layerscope.core.files import write_whole
 from layerscope.core.lessons import LESSONS
 from layerscope.core.lessons.base import Lesson
+from layerscope.core.lineage import Origin
 from layerscope.core.text import _
 
 from .dialogs.importers import IMPORTERS, kind_for
@@ -29,6 +31,22 @@ log = logging.getLogger(__name__)
 
 FIRST_LESSON = "vanishing-gradients"
 SESSION_FORMAT = 1
+
+
+def _plain(origin: Origin | None) -> Any:
+    """Where a lane was forked from, as JSON values: not its weights, which are computed again from that."""
+    if origin is None:
+        return None
+    parent = json.loads(to_json(origin.parent))
+    return {"parent": parent, "step": origin.step, "events": origin.events, "origin": _plain(origin.origin)}
+
+
+def _origin(plain: Any) -> Origin | None:
+    if plain is None:
+        return None
+    events = tuple((int(step), str(path), float(value)) for step, path, value in plain["events"])
+    parent = from_json(json.dumps(plain["parent"]).encode())
+    return Origin(parent, max(0, int(plain["step"])), events, _origin(plain["origin"]))
 
 
 class Documents(QObject):
@@ -68,6 +86,7 @@ class Documents(QObject):
             "modified": session.modified,
             "lesson": self.lesson.name if self.lesson else "",
             "lanes": [json.loads(to_json(lane.experiment)) for lane in session.lanes],
+            "origins": [_plain(lane.origin) for lane in session.lanes],
         }
         try:
             write_whole(session_file(), msgspec.json.encode(state))
@@ -79,6 +98,7 @@ class Documents(QObject):
         try:
             state = json.loads(session_file().read_bytes())
             lanes = [from_json(json.dumps(lane).encode()) for lane in state["lanes"]]
+            origins = tuple(_origin(plain) for plain in state.get("origins", ()))
             file, modified, lesson = str(state["file"]), bool(state["modified"]), str(state["lesson"])
             if not lanes or state["format"] != SESSION_FORMAT:
                 return False
@@ -90,7 +110,7 @@ class Documents(QObject):
         self.lesson = LESSONS.get(lesson) if lesson in LESSONS else None
         if file and not Path(file).is_file():
             file, modified = "", True
-        self._session.show_document(lanes, file, unsaved=modified)
+        self._session.show_document(lanes, file, unsaved=modified, origins=origins)
         self.opened.emit()
         return True
 

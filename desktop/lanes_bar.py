@@ -19,7 +19,8 @@ from PySide6.QtWidgets import (
 
 from layerscope.core.experiment import Experiment
 from layerscope.core.figures.palette import cue, lane_index
-from layerscope.core.text import _
+from layerscope.core.lineage import Origin
+from layerscope.core.text import N_, _
 
 from . import theme
 from .actions import Actions
@@ -28,6 +29,11 @@ from .labels import ShortLabel
 from .session import MOST_LANES, Session
 
 WIDEST_CHIP = 460  # pixels
+FORKED = N_(
+    "Until step {step:,} it shows its parent's training. A change of its settings begins anew at that step.\n"
+    "Its weights are in no file: a saved file holds the experiment, which begins at step 0; after a restart of the "
+    "program the lane trains as its parent did up to the fork."
+)
 
 
 class Chip(QAbstractButton):
@@ -173,6 +179,8 @@ class LanesBar(QFrame):
         several = len(session.lanes) > 1
         for index, lane in enumerate(session.lanes):
             chip = Chip(lane.name, session.difference(index), several and index == session.selected_lane, several)
+            if lane.origin is not None:
+                chip.setToolTip(chip.toolTip() + "\n" + _(FORKED).format(step=lane.origin.step))
             chip.clicked.connect(lambda _checked=False, i=index: session.select(lane=i))
             chip.removed.connect(lambda i=index: session.remove_lane(i))
             self._chips.append(chip)
@@ -213,12 +221,13 @@ class LanesBar(QFrame):
         menu = self._menu
         menu.clear()
         menu.addAction(self._actions["copy_lane"])
+        menu.addAction(self._actions["fork"])
         menu.addSection(_("Lane {name} with").format(name=self._session.lane.name))
         for label, experiment in cures(self._session.lane.experiment):
-            menu.addAction(label, self._adding(experiment))
+            menu.addAction(label, self._adding(experiment, self._session.lane.origin))
 
-    def _adding(self, experiment: Experiment) -> Callable[[], None]:
-        return lambda: self._session.add_lane(experiment)
+    def _adding(self, experiment: Experiment, origin: Origin | None) -> Callable[[], None]:
+        return lambda: self._session.add_lane(experiment, origin)
 
     def _show_shared(self) -> None:
         session = self._session

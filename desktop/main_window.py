@@ -108,7 +108,10 @@ class MainWindow(QMainWindow):
                 N_("&File"),
                 ("new", "open", "recent", "import_data", "", "save", "save_as", "save_lane", "", "export", "", "quit"),
             ),
-            (N_("&Edit"), ("undo", "redo", "", "copy_lane", "remove_lane", "next_lane", "", "data", "training")),
+            (
+                N_("&Edit"),
+                ("undo", "redo", "", "copy_lane", "fork", "remove_lane", "next_lane", "", "data", "training"),
+            ),
             (
                 N_("&Train"),
                 (
@@ -167,6 +170,7 @@ class MainWindow(QMainWindow):
             "undo": undo.undo,
             "redo": undo.redo,
             "copy_lane": session.add_lane,
+            "fork": session.fork_here,
             "remove_lane": lambda: session.remove_lane(session.selected_lane),
             "next_lane": lambda: session.select(lane=(session.selected_lane + 1) % len(session.lanes)),
             "play": lambda: session.pause() if session.playing else session.play(),

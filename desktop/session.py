@@ -25,7 +25,9 @@ from layerscope.core.experiment import Experiment, with_data_paths, with_value
 from layerscope.core.fields import describe
 from layerscope.core.figures.figure import Lane, Scene
 from layerscope.core.lanes import NAMES, difference
+from layerscope.core.lineage import Origin, origin_at
 from layerscope.core.network import Plan, plan
+from layerscope.core.run import live_paths
 from layerscope.core.studies.base import Study
 from layerscope.core.text import _
 
@@ -43,11 +45,13 @@ NOTICE_MILLISECONDS = 6000  # for which the line about an edit is shown
 class LaneState:
     """One lane: an experiment and what it is called. Frozen; the undo stack keeps tuples of these.
 
-    name    "A", "B", ... in the order of the lanes; decides the color
+    name     "A", "B", ... in the order of the lanes; decides the color
+    origin   where it was forked from; None: it trains from step 0. Another experiment begins at the same step.
     """
 
     name: str
     experiment: Experiment
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,11 @@ class Wire:
 def named(experiments: list[Experiment] | tuple[Experiment, ...]) -> Lanes:
     """Lanes A, B, ... of experiments in order."""
     return tuple(LaneState(name, experiment) for name, experiment in zip(NAMES, experiments, strict=False))
+
+
+def renamed(lanes: list[LaneState]) -> Lanes:
+    """The same lanes with the names of their places."""
+    return tuple(replace(lane, name=name) for name, lane in zip(NAMES, lanes, strict=False))
 
 
 def empty_experiment() -> Experiment:
@@ -126,7 +135,7 @@ class Session(QObject):
         self._outlines = Outlines(self)
         self._outlines.known.connect(self._outline_known)
         self._plans: dict[int, tuple[Experiment, Plan]] = {}
-        self._differences: dict[int, tuple[Experiment, Experiment, str]] = {}
+        self._words: tuple[Lanes, dict[int, str]] = ((), {})
         self._frame: work.Frame | None = None
         self._fence = 0  # frames made before this command was obeyed show lanes that are gone
         self._moved = 0  # frames made before this command was obeyed show another moment
@@ -194,14 +203,36 @@ class Session(QObject):
         self.state_changed.emit()
 
     def difference(self, lane: int) -> str:
-        """What sets a lane apart from lane A, for its chip: "as built", "init: He normal · function: ReLU"."""
-        if lane == 0:
-            return _("as built")
-        pair = self.lanes[0].experiment, self.lanes[lane].experiment
-        known = self._differences.get(lane)
-        if known is None or known[0] is not pair[0] or known[1] is not pair[1]:
-            self._differences[lane] = known = (*pair, difference(*pair))
-        return known[2] or _("same as A")
+        """What sets a lane apart from lane A, for its chip: "as built", "init: He normal · function: ReLU", "forked
+        from A at step 300".
+        """
+        if self._words[0] is not self.lanes:
+            self._words = self.lanes, {}
+        known = self._words[1]
+        if lane not in known:
+            known[lane] = self._difference(lane)
+        return known[lane]
+
+    def _difference(self, lane: int) -> str:
+        state = self.lanes[lane]
+        words = difference(self.lanes[0].experiment, state.experiment)
+        if state.origin is None:
+            return words or (_("same as A") if lane else _("as built"))
+        parent = self.parent_name(lane)
+        fork = _("forked from {parent} at step {step:,}") if parent else _("forked at step {step:,}")
+        fork = fork.format(parent=parent, step=state.origin.step)
+        return f"{fork} · {words}" if words else fork
+
+    def parent_name(self, lane: int) -> str:
+        """The lane that a fork comes from, "" when there is none (any more)."""
+        origin = self.lanes[lane].origin
+        if origin is None:
+            return ""
+        for index, other in enumerate(self.lanes):
+            same = other.origin == origin.origin and work.alike(origin.parent, other.experiment)
+            if index != lane and same:
+                return other.name
+        return ""
 
     # --- edits (each one undo step; text is what the undo menu says)
 
@@ -269,8 +300,12 @@ class Session(QObject):
         self.edit(editing.without_part(self._experiment(lane), place), _("delete branch"), lane)
 
     def try_in_lane(self, path: str, value: Any, lane: int | None = None) -> None:
-        """A new lane, a copy of this one with one setting changed; raises InputError when it is not allowed."""
-        self.add_lane(with_value(self._experiment(lane), path, value))
+        """A new lane, a copy of this one with one setting changed; raises InputError when it is not allowed.
+
+        Of a fork it is one from the same step.
+        """
+        origin = self.lanes[self.selected_lane if lane is None else lane].origin
+        self.add_lane(with_value(self._experiment(lane), path, value), origin)
 
     def _experiment(self, lane: int | None) -> Experiment:
         return self.lanes[self.selected_lane if lane is None else lane].experiment
@@ -278,21 +313,65 @@ class Session(QObject):
     def _title(self, path: int | str, lane: int | None) -> str:
         return editing.layer_at(self._experiment(lane), str(path)).title()
 
-    def add_lane(self, experiment: Experiment | None = None) -> None:
-        """A new lane: a copy of the selected one, or the given experiment. It trains from the start to `position`."""
+    def add_lane(self, experiment: Experiment | None = None, origin: Origin | None = None) -> None:
+        """A new lane: a copy of the selected one, or the given experiment. It trains to `position`, from the start or
+        from the step of `origin`.
+        """
         if len(self.lanes) >= MOST_LANES:
             return
-        added = experiment if experiment is not None else self.lane.experiment
-        lanes = named([*(lane.experiment for lane in self.lanes), added])
-        self._push(lanes, _("add lane {name}").format(name=lanes[-1].name))
-        self.select(lane=len(lanes) - 1)
+        added = self.lane if experiment is None else LaneState("", experiment, origin)
+        name = NAMES[len(self.lanes)]
+        self._add(added, _("add lane {name}").format(name=name))
+
+    def _add(self, added: LaneState, text: str) -> None:
+        self._push(renamed([*self.lanes, added]), text)
+        self.select(lane=len(self.lanes) - 1)
+
+    @property
+    def can_fork(self) -> bool:
+        """Whether there is something to fork from, and room for another lane."""
+        return not self.blocked and self.position > 0 and self._seen() is not None and len(self.lanes) < MOST_LANES
+
+    def _seen(self) -> work.LaneFrame | None:
+        """The selected lane as it was seen last."""
+        frame, index = self._frame, self.selected_lane
+        if frame is None or frame.serial < self._fence or index >= len(frame.lanes):
+            return None  # no frame yet of the lanes that there are now
+        return frame.lanes[index]
+
+    def fork_here(self, step: int | None = None) -> None:
+        """A new lane that goes on from the selected one's weights and all that it remembers at the step that is shown.
+
+        step   go there first
+        """
+        if step is not None and step != self.position:
+            self.scrub(step)
+        seen = self._seen()
+        if not self.can_fork or seen is None:
+            return
+        lane = self.lane
+        stopped = [at for at, what in seen.view.marks if what == "stopped"]
+        here = min([self.position, *stopped])
+        experiment, origin = origin_at(seen.began, seen.view.events, lane.origin, here)
+        if origin.origin == lane.origin:
+            # what it is now, name and length included, with the settings that are in force at that step
+            now, then = live_paths(lane.experiment), live_paths(experiment)
+            changed = {path: value for path, value in then.items() if path in now and now[path] != value}
+            experiment = lane.experiment
+            for path, value in changed.items():
+                experiment = with_value(experiment, path, value)
+        added = LaneState(NAMES[len(self.lanes)], experiment, origin)
+        self._add(added, _("fork lane {name} at step {step:,}").format(name=lane.name, step=here))
+        told = _("Lane {name} goes on from step {step:,} of lane {parent}. Change one thing in it and play.")
+        self._tell(told.format(name=added.name, step=here, parent=lane.name))
+        self.state_changed.emit()
 
     def remove_lane(self, lane: int) -> None:
         """Take a lane away; the last one stays."""
         if len(self.lanes) == 1:
             return
         text = _("remove lane {name}").format(name=self.lanes[lane].name)
-        self._push(named([other.experiment for i, other in enumerate(self.lanes) if i != lane]), text)
+        self._push(renamed([other for i, other in enumerate(self.lanes) if i != lane]), text)
 
     def _push(self, lanes: Lanes, text: str, merge: str = "") -> None:
         self.undo_stack.push(LanesEdit(self.lanes, lanes, self._show_lanes, text, merge))
@@ -319,14 +398,16 @@ class Session(QObject):
         if self.end == 0:
             return  # nothing is trained yet: everything applies from the start
         for old, new in zip(before, self.lanes, strict=True):
-            effect = work.effect_of(old.experiment, new.experiment, self.position)
+            first = new.origin.step if new.origin is not None else 0
+            effect = work.effect_of(old.experiment, new.experiment, self.position, first)
             lane = _("Lane {name}: ").format(name=new.name) if len(self.lanes) > 1 else ""
             if effect == "now":
                 self._tell(lane + _("applies from step {step:,} on, without a new start").format(step=self.position))
-            elif effect == "start" and self.position:
-                self._tell(lane + _("starts over at step 0 and follows to step {step:,}").format(step=self.position))
+            elif effect == "start" and self.position > first:
+                words = _("starts over at step {first:,} and follows to step {step:,}")
+                self._tell(lane + words.format(first=first, step=self.position))
             elif effect == "start":
-                self._tell(lane + _("starts over at step 0"))
+                self._tell(lane + _("starts over at step {first:,}").format(first=first))
 
     def _tell(self, notice: str) -> None:
         """One line that goes away by itself."""
@@ -350,18 +431,28 @@ class Session(QObject):
         if before[0] != self.selected_lane:
             self.wire = None
             self._moved = self._send(work.Select(self.selected_lane))
+        if self.scene is not None:
+            self.scene = replace(self.scene, selected=self.selected_card)
         self.selection_changed.emit()
 
     # --- documents
 
     def show_document(
-        self, experiments: list[Experiment] | tuple[Experiment, ...], file: str = "", unsaved: bool = False
+        self,
+        experiments: list[Experiment] | tuple[Experiment, ...],
+        file: str = "",
+        unsaved: bool = False,
+        origins: tuple[Origin | None, ...] = (),
     ) -> None:
         """Open other lanes; what was here is forgotten, undo steps included.
 
+        origins   where they were forked from, those that were
         unsaved   it is in no file although it is worth keeping: the restored work of the last session
         """
-        self.lanes = named(experiments)
+        lanes = list(named(experiments))
+        for index, origin in enumerate(origins[: len(lanes)]):
+            lanes[index] = replace(lanes[index], origin=origin)
+        self.lanes = tuple(lanes)
         self.selected_lane, self.selected_card = 0, ""
         self.file = file
         self._unsaved_document = unsaved
@@ -382,7 +473,18 @@ class Session(QObject):
         moved = old != folder
         self.file = file
         self._unsaved_document = False
-        lanes = tuple(replace(lane, experiment=with_data_paths(lane.experiment, old, folder)) for lane in self.lanes)
+
+        def found(experiment: Experiment) -> Experiment:
+            return with_data_paths(experiment, old, folder)
+
+        lanes = tuple(
+            replace(
+                lane,
+                experiment=found(lane.experiment),
+                origin=lane.origin.with_experiments(found) if lane.origin is not None else None,
+            )
+            for lane in self.lanes
+        )
         if experiment is not None:
             lanes = (replace(lanes[0], experiment=experiment), *lanes[1:])
         if moved:
@@ -497,7 +599,7 @@ class Session(QObject):
 
     def _send_lanes(self, fresh: bool = False) -> None:
         jobs = tuple(
-            None if self.plan(i).problems else work.Job(lane.experiment, self.folder)
+            None if self.plan(i).problems else work.Job(lane.experiment, self.folder, lane.origin)
             for i, lane in enumerate(self.lanes)
         )
         self._fence = self._moved = self._send(work.SetLanes(jobs, self.selected_lane, fresh))
@@ -566,7 +668,7 @@ class Session(QObject):
                 if lane is not None and index < len(self.lanes)
             )
             step = frame.shown if current else self.position
-            self.scene = Scene(lanes, step) if lanes else None
+            self.scene = Scene(lanes, step, selected=self.selected_card) if lanes else None
         self.scene_changed.emit()
 
     def _scene_lane(self, index: int, lane: work.LaneFrame) -> Lane:

@@ -20,12 +20,13 @@ import msgspec
 from numpy.typing import NDArray
 from PySide6.QtCore import QObject, QThread
 
-from layerscope.core.data.base import Data
+from layerscope.core.checkpoints import BUDGET, SHARED_BUDGET
 from layerscope.core.data.summary import Inputs, summary_of
 from layerscope.core.diagnostics.autopsy import examine
 from layerscope.core.engine.program import Operation
 from layerscope.core.errors import InputError
 from layerscope.core.experiment import Experiment, identity
+from layerscope.core.lineage import Lineage, Origin, run_key
 from layerscope.core.network import Plan
 from layerscope.core.record import RecordView
 from layerscope.core.run import Run, live_paths
@@ -37,7 +38,8 @@ log = logging.getLogger(__name__)
 CHUNK_SECONDS = 0.02  # one call of the compiled loops; the longest that a command has to wait
 LARGEST_CHUNK = 20_000  # steps
 CATCH_UP_SECONDS = 4.0  # a lane that starts over follows to the present step if that takes no longer
-DETAIL_SECONDS = 0.5  # between two measurements of percentiles while playing; each sorts every layer's outputs
+DETAIL_SECONDS = 0.5  # between two measurements of details while playing; each looks at every number of every layer
+DETAIL_SHARE = 0.1  # of the time that they may take from the training
 RATE_SECONDS = 0.5  # over which the speed is averaged
 STUDY_SECONDS = 0.4  # between two answers to the same question while playing
 STUDY_SHARE = 0.1  # of the time that studies may take from the training
@@ -49,10 +51,16 @@ LOOKING_SPEED = 30.0  # steps a second up to which every step is shown exactly
 
 @dataclass(frozen=True)
 class Job:
-    """A lane as the worker needs it: what is trained, and the folder that its data files are relative to."""
+    """A lane as the worker needs it.
+
+    experiment   what is trained
+    folder       that its data files are relative to
+    origin       where it was forked from; None: it begins at step 0
+    """
 
     experiment: Experiment
     folder: Path | None = None
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +145,7 @@ class LaneFrame:
 
     step          updates done; less than the frame's position while the lane catches up
     predictions   what theory expects of its layers at initialization
+    began         the experiment that its training began with, before settings were changed on the way
     inputs        what the samples look like that it is fed
     answers       of the studies that somebody looks at
     """
@@ -147,6 +156,7 @@ class LaneFrame:
     predictions: tuple[Any, ...]
     chance: float
     identity: str
+    began: Experiment
     inputs: Inputs | None = None
     answers: Mapping[Study, Answer] = field(default_factory=dict)
 
@@ -234,18 +244,33 @@ class _Quit(BaseException):
 
 @dataclass
 class _Lane:
-    """A run and the experiment that it stands for now, live changes included."""
+    """A training and the experiment that it stands for now, live changes included."""
 
-    run: Run
+    lineage: Lineage
     experiment: Experiment
     folder: Path | None
-    predictions: tuple[Any, ...]
-    chance: float
     identity: str
-    inputs: Inputs
+    shown: Run | None = None  # the run that these three are of
+    predictions: tuple[Any, ...] = ()
+    chance: float = 0.0
+    inputs: Inputs | None = None
     answers: dict[Study, Answer] = field(default_factory=dict)
     # when each study was answered last, how long that took, and where the run stood: (step, row)
     studied: dict[Study, tuple[float, float, tuple[int, int]]] = field(default_factory=dict)
+
+    @property
+    def run(self) -> Run:
+        """What computes the present position: of a fork, before its step, the run that it came from."""
+        return self.lineage.run
+
+    def describe(self) -> None:
+        """Look up what there is to know of network and data, when they are new."""
+        run = self.lineage.newest
+        if run is not self.shown:
+            self.shown = run
+            self.predictions = predictions_for(run.program.plan, run.data)
+            self.chance = run.experiment.loss.chance(run.data.outline)
+            self.inputs = summary_of(run.data)
 
 
 @dataclass
@@ -259,27 +284,6 @@ class _Demanded:
     position: int
 
 
-def run_key(experiment: Experiment) -> bytes:
-    """Equal for experiments that train alike step by step; name and length of the training do not matter, nor what is
-    set in a muted layer.
-    """
-    training = experiment.training
-    if not experiment.training.schedule.uses_length:
-        training = msgspec.structs.replace(training, epochs=1)
-    plain = msgspec.to_builtins(msgspec.structs.replace(experiment, name="", training=training))
-    plain["network"] = _heard(plain["network"])
-    return msgspec.json.encode(plain)
-
-
-def _heard(value: Any) -> Any:
-    """Plain layers, and of muted ones only that there is something."""
-    if isinstance(value, list | tuple):
-        return [_heard(item) for item in value]
-    if isinstance(value, dict):
-        return {"muted": True} if value.get("muted") else {key: _heard(item) for key, item in value.items()}
-    return value
-
-
 def differs_only_live(old: Experiment, new: Experiment) -> dict[str, float] | None:
     """The live settings in which `new` differs from `old`, with their new values; None when something else differs."""
     before, after = live_paths(old), live_paths(new)
@@ -290,14 +294,21 @@ def differs_only_live(old: Experiment, new: Experiment) -> dict[str, float] | No
     return {path: value for path, value in after.items() if value != before[path]}
 
 
-def effect_of(old: Experiment, new: Experiment, position: int) -> Literal["none", "now", "start"]:
+def alike(old: Experiment, new: Experiment) -> bool:
+    """Whether one training can be both, with settings that were changed on the way."""
+    return run_key(old) == run_key(new) or differs_only_live(old, new) is not None
+
+
+def effect_of(old: Experiment, new: Experiment, position: int, first_step: int = 0) -> Literal["none", "now", "start"]:
     """What an edit does to a training that stands at `position`: nothing, it applies from now on, or from a new start.
+
+    first_step   where the training begins: of a fork, its step
 
     The worker decides by the same two questions (`Worker._set_lanes`).
     """
     if run_key(old) == run_key(new):
         return "none"
-    return "now" if position > 0 and differs_only_live(old, new) is not None else "start"
+    return "now" if position > first_step and differs_only_live(old, new) is not None else "start"
 
 
 def _without(experiment: Experiment, paths: dict[str, float]) -> Any:
@@ -342,7 +353,7 @@ class Worker(QThread):
         self._ended: dict[int, Ended] = {}
         self._failure: Failure | None = None
         self._value: Value | None = None
-        self._details: dict[int, tuple[float, Any]] = {}
+        self._details: dict[int, tuple[float, float, Any]] = {}  # when they were measured, how long that took, what
         self._wanted: tuple[Study, ...] = ()
         self._demanded: deque[_Demanded] = deque()
         self._demands = 0
@@ -532,34 +543,47 @@ class Worker(QThread):
             key = run_key(job.experiment)
             for place in sorted(range(len(old)), key=lambda p: abs(p - i)):
                 lane = old[place]
-                if lane is not None and keys[place] == key and lane.folder == job.folder:
+                fits = lane is not None and lane.folder == job.folder and lane.lineage.origin == job.origin
+                if fits and keys[place] == key:
                     take(i, place)
                     open_places.remove(i)
                     break
         for i in list(open_places):
             lane, job = (old[i] if i < len(old) else None), jobs[i]
             assert job is not None
-            if lane is not None and self._position > lane.run.first_step and lane.folder == job.folder:
-                changes = differs_only_live(lane.experiment, job.experiment)
-                if changes is not None:
-                    self._change_live(lane, changes)
-                    self._said.discard(i)
-                    take(i, i)
-                    open_places.remove(i)
+            if lane is None or lane.folder != job.folder or lane.lineage.origin != job.origin:
+                continue
+            changes = differs_only_live(lane.experiment, job.experiment)
+            if not lane.lineage.complete:
+                lane.lineage.expect(job.experiment)  # what it is forked from is still being trained
+            elif changes is not None and self._position > lane.lineage.first_step:
+                self._change_live(lane, changes)
+                self._said.discard(i)
+            else:
+                continue
+            take(i, i)
+            open_places.remove(i)
         self._lanes = new
         self._said -= set(open_places)
         self._ended = {}
         for i in open_places:
             job = jobs[i]
             assert job is not None
-            self._lanes[i] = self._new_lane(job, [lane for lane in self._lanes if lane is not None])
+            self._lanes[i] = self._new_lane(job, [lane for lane in (*self._lanes, *old) if lane is not None])
+        self._share_memory()
         first = next((lane for lane in self._lanes if lane is not None), None)
         if first is None:
             self._playing = False
         self._goal = max(self._planned(), self._goal if self._position > self._planned() else 0)
         if open_places and self._position:
-            self._follow_or_restart()
+            self._follow_or_restart(open_places)
         self._align()
+
+    def _share_memory(self) -> None:
+        """Checkpoints of all lanes together stay within a bound; one lane alone has as much as it can use."""
+        lanes = [lane for lane in self._lanes if lane is not None]
+        for lane in lanes:
+            lane.lineage.limit_checkpoints(min(BUDGET, SHARED_BUDGET // len(lanes)))
 
     def _change_live(self, lane: _Lane, changes: dict[str, float]) -> None:
         if lane.run.step != self._position:
@@ -568,26 +592,19 @@ class Worker(QThread):
             lane.run.set_live(path, value)
 
     def _new_lane(self, job: Job, others: list[_Lane]) -> _Lane:
-        """A run from step 0; lanes with the same data share it."""
-        data: Data | None = None
-        for other in others:
-            same = other.experiment.data == job.experiment.data and other.experiment.seed == job.experiment.seed
-            if same and other.folder == job.folder:
-                data = other.run.data
+        """A training from step 0, or from the fork's step where a run stands ready; lanes with the same data share it.
+
+        others   the lanes that there are, and those that have just gone
+        """
+        near = [other.lineage for other in others if other.folder == job.folder]
         try:
-            run = Run(job.experiment, data, folder=job.folder, progress=self._compiling)
+            lineage = Lineage(job.experiment, job.origin, folder=job.folder, relatives=near, progress=self._compiling)
         finally:
             with self._wake:
                 self._progress = None
-        return _Lane(
-            run,
-            job.experiment,
-            job.folder,
-            predictions_for(run.program.plan, run.data),
-            _chance(run),
-            identity(job.experiment),
-            summary_of(run.data),
-        )
+        lane = _Lane(lineage, job.experiment, job.folder, identity(job.experiment))
+        lane.describe()
+        return lane
 
     def _compiling(self, done: int, total: int) -> None:
         """Called between two kernels while they are compiled."""
@@ -601,10 +618,11 @@ class Worker(QThread):
         lane = next((lane for lane in self._lanes if lane is not None), None)
         return lane.experiment.training.epochs * lane.run.steps_per_epoch if lane else 0
 
-    def _follow_or_restart(self) -> None:
+    def _follow_or_restart(self, places: list[int]) -> None:
         """New lanes follow to the present step when that is short; otherwise all begin again together."""
         rate = self._known_rate or 1000.0
-        if self._position / rate > CATCH_UP_SECONDS:
+        behind = [self._position - lane.run.step for i in places if (lane := self._lanes[i]) is not None]
+        if max(behind, default=0) / rate > CATCH_UP_SECONDS:
             self._go(0)
             self._restarted += 1
 
@@ -632,7 +650,8 @@ class Worker(QThread):
         for index, lane in enumerate(self._lanes):
             if lane is None:
                 continue
-            run = lane.run
+            run = lane.lineage.take(self._position)
+            lane.describe()
             inside = run.row > 0 and (index != self._selected or self._value is None)
             if run.step == self._position and not inside:
                 continue
@@ -663,7 +682,8 @@ class Worker(QThread):
         """The step that was begun operation by operation is finished before anything else happens."""
         lane = self._selected_lane()
         if lane is not None and lane.run.row:
-            lane.run.advance(1)
+            lane.lineage.advance(1)
+            lane.describe()
             self._position = lane.run.step
 
     def _selected_lane(self) -> _Lane | None:
@@ -678,7 +698,10 @@ class Worker(QThread):
             if lane is not self._selected_lane():
                 return
             self._stopped = None
-            self._move_operation(lane.run, direction)
+            run = lane.run
+            if direction < 0 and run.row == 0 and 0 < run.step == run.first_step:
+                run = lane.lineage.take(run.step - 1)  # from the step of a fork into the run that it came from
+            self._move_operation(run, direction)
             return
         inside = lane.run.row > 0
         if unit == "minibatch":
@@ -746,7 +769,8 @@ class Worker(QThread):
         began = time.perf_counter()
         for lane in self._lanes:
             if lane is not None:
-                lane.run.advance(steps)
+                lane.lineage.advance(steps)
+                lane.describe()
         before = self._position
         self._position += steps
         if self._all_finished():
@@ -805,7 +829,8 @@ class Worker(QThread):
         lane = min(behind, key=lambda lane: lane.run.step)
         steps = min(self._chunk, self._position - lane.run.step)
         began, before = time.perf_counter(), lane.run.step
-        lane.run.advance(steps)
+        lane.lineage.advance(steps)
+        lane.describe()
         self._adapt(lane.run.step - before, time.perf_counter() - began)
 
     def _adapt(self, steps: int, seconds: float) -> None:
@@ -917,7 +942,7 @@ class Worker(QThread):
         behind = any(lane is not None and self._is_behind(lane) for lane in self._lanes)
         frames = tuple(self._show(index, lane, exact) for index, lane in enumerate(self._lanes))
         shown = self._position if exact or behind else max(0, self._position - 1)
-        ends = [lane.run.record.end for lane in self._lanes if lane is not None]
+        ends = [lane.lineage.end for lane in self._lanes if lane is not None]
         frame = Frame(
             serial=self._obeyed,
             lanes=frames,
@@ -943,32 +968,31 @@ class Worker(QThread):
             return None
         run = lane.run
         if exact:
-            view = run.view(looking=True)
+            view = lane.lineage.view(looking=True)
         else:
-            view = run.view()
-            detail = self._detail(index, run)
+            view = lane.lineage.view()
+            detail = self._detail(index, lane)
             if detail is not None and all(d.step != detail.step for d in view.details):
                 view = replace(view, details=(*view.details, detail))
+        newest = lane.lineage.newest  # what the record is of, before the step of a fork too
         return LaneFrame(
             view,
-            run.program.plan,
+            newest.program.plan,
             run.step,
             lane.predictions,
             lane.chance,
             lane.identity,
+            newest.experiment,
             lane.inputs,
             self._study(lane, exact),
         )
 
-    def _detail(self, index: int, run: Run) -> Any:
-        """Percentiles of the newest step, measured anew a few times a second."""
+    def _detail(self, index: int, lane: _Lane) -> Any:
+        """Details of the newest step, measured anew a few times a second."""
+        run = lane.run
         now = time.perf_counter()
-        taken, detail = self._details.get(index, (0.0, None))
-        if run.step > run.first_step and now - taken > DETAIL_SECONDS:
-            detail = run.percentiles(run.step - 1)
-            self._details[index] = (now, detail)
+        taken, cost, detail = self._details.get(index, (0.0, 0.0, None))
+        if run.step > run.first_step and now - taken > max(DETAIL_SECONDS, cost / DETAIL_SHARE):
+            detail = lane.lineage.detail(run.details(run.step - 1))
+            self._details[index] = (now, time.perf_counter() - now, detail)
         return detail
-
-
-def _chance(run: Run) -> float:
-    return run.experiment.loss.chance(run.data.outline)

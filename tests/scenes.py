@@ -11,6 +11,7 @@ import numpy as np
 from experiments import act, dense, experiment
 
 from layerscope.core.diagnostics.autopsy import Autopsy, Cause, Growth, Operand
+from layerscope.core.diagnostics.histograms import Histograms, Part, histograms
 from layerscope.core.diagnostics.probes import LAYER_COLUMNS
 from layerscope.core.diagnostics.proposal import Proposal
 from layerscope.core.engine.layout import RUN_COLUMNS
@@ -77,9 +78,31 @@ def lines(layers: int, steps: int, seed: int = 0, run_columns: tuple[str, ...] =
     return found
 
 
-def detail(layers: int, step: int) -> Detail:
+def detail(layers: int, step: int, line: np.ndarray | None = None) -> Detail:
+    """Details of a step; with its line, (columns,) by the names `COLUMNS`, also histograms of numbers that fit."""
     spread = np.array([-0.6, -0.4, 0.0, 0.3, 0.6, 1.0, 1.2])
-    return Detail(step, spread[:, None] * np.linspace(1.0, 0.5, layers))
+    percentiles = spread[:, None] * np.linspace(1.0, 0.5, layers)
+    return Detail(step, percentiles, {}, {} if line is None else counted(layers, line))
+
+
+def counted(layers: int, line: np.ndarray) -> dict[str, Histograms]:
+    """Histograms of bell-shaped numbers with the sizes that a line has; every second layer is bounded by 1."""
+    draws = np.random.default_rng(layers).standard_normal(300)
+
+    def part(layer: int, column: str, bounded: bool = False) -> Part:
+        size = line[len(COLUMNS) + layer * len(LAYER_COLUMNS) + LAYER_COLUMNS.index(column)]
+        with np.errstate(invalid="ignore", over="ignore"):
+            values = draws * size
+        if bounded:
+            return Part(layer, np.tanh(2.0 * values), saturation=(-0.97, 0.97), near=(-0.3, 0.3))
+        return Part(layer, values)
+
+    every = range(layers)
+    return {
+        "activation": histograms([part(i, "activation.rms", i % 2 == 1) for i in every]),
+        "gradient": histograms([part(i, "gradient.rms") for i in every]),
+        "weight": histograms([part(i, "weight.norm") for i in every if i % 2 == 0]),
+    }
 
 
 def failure(view: RecordView) -> Autopsy:
@@ -141,8 +164,8 @@ class Lanes:
         change(content)
         kept.append(content)
         kept.validation += [(step, 1.5, 0.5, 1.5, 0.5) for step in range(0, steps + 1, 15)]
-        if steps:
-            kept.details.append(detail(len(paths), steps - 1))
+        for step in sorted({*range(0, steps, 7), steps - 1} if steps else ()):
+            kept.add_detail(detail(len(paths), step, content[step]))
         predictions = predict(layout, 1.0) if theory else ()
         return Lane(
             name,
@@ -257,7 +280,9 @@ def scene(case: str) -> Scene:
         return Scene((), 0)
     if case == "looking":
         lane = lanes.lane(steps=20)
-        view = replace(lane.view, moment=20, line=lane.view.block[-1] * 1.5, details=(detail(7, 20),))
+        view = replace(
+            lane.view, moment=20, line=lane.view.block[-1] * 1.5, details=(detail(7, 20, lane.view.block[-1]),)
+        )
         return Scene((replace(lane, view=view),), 20)
     if case == "thinned":
         return Scene((lanes.thinned(),), 500_000)

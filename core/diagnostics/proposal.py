@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 
-from ..editing import in_list, layer_at, lists_of, split
+from ..editing import deleted, in_list, inserted, layer_at, layers_at, lists_of, split
 from ..errors import InputError
-from ..experiment import Experiment, value_at, with_value
-from ..fields import describe
+from ..experiment import Experiment, with_values
+from ..fields import build, describe
 from ..layers.base import Layer
 from ..text import _
 
@@ -55,9 +55,20 @@ class Proposal:
 
     def apply(self, experiment: Experiment) -> Experiment:
         """The experiment with the changes made; an InputError when one cannot be."""
+        together: dict[str, Any] = {}  # settings none of which lies inside another are made and checked at once
+        around: set[str] = set()  # what their paths lie in
         for path, value in self.changes:
-            experiment = _changed(experiment, path, value)
-        return experiment
+            moves = isinstance(value, Insert | Remove)
+            outer = _around(path)
+            if together and (moves or path in around or not together.keys().isdisjoint({path, *outer})):
+                experiment = with_values(experiment, list(together.items()))
+                together, around = {}, set()
+            if moves:
+                experiment = _moved(experiment, path, value)
+            else:
+                together[path] = value
+                around |= outer
+        return with_values(experiment, list(together.items())) if together else experiment
 
     def fits(self, experiment: Experiment) -> bool:
         """Whether it can be applied, and something is then different."""
@@ -81,27 +92,29 @@ def _plain(value: Any) -> dict[str, Any]:
             return {"value": value}
 
 
-def _changed(experiment: Experiment, path: str, value: Any) -> Experiment:
-    if not isinstance(value, Insert | Remove):
-        return with_value(experiment, path, value)
+def _around(path: str) -> set[str]:
+    """The paths of all that a setting lies in: of "a.b.c" they are "a" and "a.b"."""
+    parts = path.split(".")
+    return {".".join(parts[:count]) for count in range(1, len(parts))}
+
+
+def _moved(experiment: Experiment, path: str, value: Insert | Remove) -> Experiment:
     layer = path.removeprefix("network.")
     if not in_list(layer):
         raise InputError(_("this layer is a part of its block and stands in no list"), path)
     place, index = split(layer)
-    layers = list(value_at(experiment, place))
-    if index > len(layers) or (isinstance(value, Remove) and index == len(layers)):
+    count = len(layers_at(experiment, place))
+    if index > count or (isinstance(value, Remove) and index == count):
         raise InputError(_("there is no layer here"), path)
     if isinstance(value, Insert):
-        layers.insert(index, value.layer)
-    else:
-        del layers[index]
-    return with_value(experiment, place, layers)
+        return inserted(experiment, place, index, build(Layer, value.layer, path))
+    return deleted(experiment, layer)
 
 
 def settings_named(experiment: Experiment, name: str) -> Iterator[tuple[str, Any]]:
     """(path, value) of every setting of this name in layers that are not muted, list by list: "network.0.init"."""
     for place in lists_of(experiment):
-        for index, _layer in enumerate(value_at(experiment, place)):
+        for index, _layer in enumerate(layers_at(experiment, place)):
             path = f"{place}.{index}"
             yield from _in_layer(layer_at(experiment, path.removeprefix("network.")), path, name)
 

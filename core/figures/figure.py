@@ -273,12 +273,14 @@ class Lane:
 class Scene:
     """What is to be drawn: the lanes, at one step of their common time.
 
-    rules   the doctor's, with the thresholds that a person has set; None: as they are at first
+    rules     the doctor's, with the thresholds that a person has set; None: as they are at first
+    selected  path of the layer that a person has chosen; "" where none is
     """
 
     lanes: tuple[Lane, ...]
     step: int
     rules: tuple[Rule_, ...] | None = None
+    selected: str = ""
 
 
 @dataclass(frozen=True)

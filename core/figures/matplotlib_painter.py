@@ -502,7 +502,7 @@ class _Sheet:
             self._grid(room, grid)
         if found.right is not None:
             low, high = found.right.range
-            for tick in found.right.ticks:
+            for tick in thinned(found.right.ticks, max(2, int(room.height / (1.15 * em)))):
                 y = room.bottom + (tick.place - low) / (high - low) * room.height
                 self.text(room.left + room.width + 0.45 * em, y - 0.36 * em, _drawable(tick.text), "muted")
         if not room.names_x:

@@ -191,7 +191,7 @@ def _symlog_ticks(low: float, high: float, linear_below: float, count: int) -> t
     places = [float(transform(v, "symlog", linear_below)) for v in at]
     # Where the linear part is short, the numbers around zero would stand on top of each other.
     ends = transform([low, high], "symlog", linear_below)
-    clear = float(ends[1] - ends[0]) / (2.5 * count)
+    clear = float(ends[1] - ends[0]) / (2.0 * count)
     kept_at = [i for i, place in enumerate(places) if place == 0.0 or abs(place) >= clear]
     return _with_texts([at[i] for i in kept_at], [places[i] for i in kept_at], [texts[i] for i in kept_at])
 
@@ -308,7 +308,8 @@ def fit(
     if axis.ticks is not None:
         named = [(at, text) for at, text in axis.ticks if low <= at <= high]
         places = transform([at for at, _ in named], axis.scale, axis.linear_below)
-        found = _with_texts([at for at, _ in named], places, [text for _, text in named])
+        # names, unlike numbers, may well be the same twice
+        found = tuple(Tick(at, float(place), text) for (at, text), place in zip(named, places, strict=True))
     else:
         found = ticks(low, high, axis.scale, axis.linear_below, count, axis.whole)
     return Frame(axis.scale, (low, high), found, axis.linear_below, axis.whole)

@@ -302,7 +302,7 @@ def _below_one_another(ways: list[Way], scene: Scene, grouping: Grouping) -> lis
         plots.append(
             Plot(
                 x=Axis(
-                    _("part") if grouping == "parts" else _("layer (data → loss); the gradient comes from the right"),
+                    _("part") if grouping == "parts" else _("layer (data → loss, gradient ←)"),
                     limits=(0.4, len(slots) + 0.6),
                     ticks=tuple((i + 1.0, slot.text) for i, slot in enumerate(slots) if slot.text),
                 ),

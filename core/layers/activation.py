@@ -76,6 +76,9 @@ class ActivationLayer(Layer, frozen=True, kw_only=True, tag="activation"):
             return -0.97 * self.alpha if self.alpha > 0 else -float("inf"), float("inf")
         return self.activation.saturation
 
+    def linear_part(self) -> tuple[float, float]:
+        return self.activation.linear_part
+
     def pieces(self, x: NDArray[np.floating]) -> NDArray[np.int64]:
         return np.concatenate([np.zeros(0, dtype=np.int64), *((x > k).astype(np.int64).ravel() for k in self.kinks)])
 

@@ -184,6 +184,12 @@ class Layer(Kind, frozen=True, kw_only=True):
         """Outputs at or below the first number, or at or above the second, count as saturated."""
         return -math.inf, math.inf
 
+    def linear_part(self) -> tuple[float, float]:
+        """Outputs between these come from the middle of a bounded function, where it is nearly a straight line; NaN
+        where there is none.
+        """
+        return math.nan, math.nan
+
     def pieces(self, x: NDArray[np.floating]) -> NDArray[np.int64]:
         """On which smooth piece of the layer's function each number of an input x (rows, *shape) lies; empty where it
         is smooth everywhere. Where it changes, a slope cannot be compared with a difference.

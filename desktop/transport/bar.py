@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QMenu, QVBoxLayout, QWidget
 
 from layerscope.core.engine.program import Operation
 from layerscope.core.figures.scales import number_text
@@ -14,7 +14,7 @@ from layerscope.core.text import N_, _
 from .. import theme
 from ..actions import Actions
 from ..labels import ActionButton, ShortLabel, set_state, thin_line
-from ..session import Session
+from ..session import MOST_LANES, Session
 from .timeline import Mark, Timeline
 
 # steps a second; 0 is as fast as possible
@@ -80,6 +80,8 @@ class TransportBar(QFrame):
         self._speed.activated.connect(lambda index: session.set_speed(self._speed.itemData(index)))
         row.addSpacing(4)
         row.addWidget(self._speed)
+        row.addSpacing(4)
+        row.addWidget(ActionButton(actions["fork"], "quiet", False))
         row.addSpacing(8)
         self._status = ShortLabel()
         self._status.setObjectName("status")
@@ -96,6 +98,7 @@ class TransportBar(QFrame):
 
         self.timeline = Timeline()
         self.timeline.wanted.connect(session.scrub)
+        self.timeline.asked.connect(self._offer_at)
         inside.addWidget(self.timeline)
 
         session.scene_changed.connect(self.refresh)
@@ -109,6 +112,22 @@ class TransportBar(QFrame):
         index = max(0, min(len(SPEEDS) - 1, self._speed.currentIndex() + by))
         self._session.set_speed(SPEEDS[index][0])
 
+    def _offer_at(self, step: int, place: QPoint) -> None:
+        """What can be done at a step of the timeline."""
+        session = self._session
+        menu = QMenu(self)
+        menu.setToolTipsVisible(True)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.addAction(_("Show step {step:,}").format(step=step), lambda: session.scrub(step))
+        fork = menu.addAction(
+            theme.icon("fork"), _("Fork at step {step:,}").format(step=step), lambda: session.fork_here(step)
+        )
+        room = len(session.lanes) < MOST_LANES
+        fork.setEnabled(room and step > 0 and session.end > 0 and not session.blocked)
+        full = _("Four lanes are as many as can be told apart")
+        fork.setToolTip(_(self._actions.declared["fork"].tip) if room else full)
+        menu.popup(place)
+
     def refresh(self) -> None:
         """Show the session as it is now."""
         session = self._session
@@ -120,6 +139,7 @@ class TransportBar(QFrame):
         self._actions["operation_back"].setEnabled(offered and (session.position > 0 or session.wire is not None))
         self._actions["newest"].setEnabled(offered and session.position < session.end)
         self._actions["restart"].setEnabled(offered and session.end > 0)
+        self._actions["fork"].setEnabled(session.can_fork)
         self.timeline.setEnabled(offered)
         index = next((i for i, (value, _label) in enumerate(SPEEDS) if value == session.speed), len(SPEEDS) - 1)
         if self._speed.currentIndex() != index:
@@ -203,6 +223,11 @@ def marks_of(session: Session) -> tuple[Mark, ...]:
             if len(lanes) > 1:
                 text = _("lane {name}: {what}").format(name=lane.name, what=text)
             found.append(Mark(step, what, text))
+    for index, state in enumerate(session.lanes):
+        if state.origin is not None:
+            parent = session.parent_name(index)
+            text = _("lane {name} was forked from {parent} here") if parent else _("lane {name} was forked here")
+            found.append(Mark(state.origin.step, "fork", text.format(name=state.name, parent=parent)))
     return tuple(sorted(found, key=lambda mark: mark.step))
 
 

@@ -2,15 +2,25 @@
 
 Dragging it goes to any recorded step. Ticks are epochs, small diamonds are settings that were changed while training.
 Decisions of the training itself stand there too: a flag at the best validation loss, a square where early stopping
-ended it, a triangle where the learning rate was lowered.
+ended it, a triangle where the learning rate was lowered; a ring is where a lane was forked.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
+from PySide6.QtCore import QPoint, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QColor,
+    QContextMenuEvent,
+    QFontMetrics,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QPolygonF,
+)
 from PySide6.QtWidgets import QAbstractSlider, QWidget
 
 from layerscope.core.text import _
@@ -28,7 +38,7 @@ NEAR = 6  # pixels from a mark at which the pointer is on it
 
 @dataclass(frozen=True)
 class Mark:
-    """What was decided at a step: "best", "stopped" or "rate", and that in words."""
+    """What was decided at a step: "best", "stopped", "rate" or "fork", and that in words."""
 
     step: int
     what: str
@@ -36,9 +46,13 @@ class Mark:
 
 
 class Timeline(QAbstractSlider):
-    """A slider whose value is the step on screen; `wanted` is emitted only when a person moves it."""
+    """A slider whose value is the step on screen; `wanted` is emitted only when a person moves it.
+
+    asked   (step, place on the screen): what can be done there? The right mouse button, or the menu key
+    """
 
     wanted = Signal(int)
+    asked = Signal(int, QPoint)
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
@@ -109,6 +123,12 @@ class Timeline(QAbstractSlider):
             if abs(self._x(mark.step) - x) <= NEAR:
                 lines.append(_("step {step:,}: {what}").format(step=mark.step, what=mark.text))
         return "\n".join(lines)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        by_key = event.reason() == QContextMenuEvent.Reason.Keyboard
+        step = self.value() if by_key else self._step(event.pos().x())
+        place = self.mapToGlobal(QPoint(round(self._x(step)), TRACK)) if by_key else event.globalPos()
+        self.asked.emit(step, place)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         self.setSliderDown(False)
@@ -184,6 +204,11 @@ class Timeline(QAbstractSlider):
             elif mark.what == "stopped":
                 painter.setBrush(QColor(look.color("warning")))
                 painter.drawRect(QRectF(x - 4, middle - 4, 8, 8))
+            elif mark.what == "fork":
+                painter.setPen(QPen(QColor(look.color("text")), 1.6))
+                painter.setBrush(QColor(look.color("panel")))
+                painter.drawEllipse(QPointF(x, middle), 3.6, 3.6)
+                painter.setPen(Qt.PenStyle.NoPen)
             else:
                 painter.setBrush(QColor(look.color("accent")))
                 painter.drawPolygon(QPolygonF([QPointF(x - 4, low), QPointF(x + 4, low), QPointF(x, low + 5)]))

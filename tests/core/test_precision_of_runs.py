@@ -13,7 +13,7 @@ from experiments import act, dense, experiment, table_data
 
 from layerscope.core import cli, record
 from layerscope.core.diagnostics.gradient_check import check_gradients
-from layerscope.core.diagnostics.probes import LAYER_COLUMNS
+from layerscope.core.diagnostics.probes import LAYER_COLUMNS, SHARE_COLUMNS
 from layerscope.core.engine import precision
 from layerscope.core.engine.kernel import kernel
 from layerscope.core.engine.memory import block
@@ -123,8 +123,8 @@ def test_programs_of_32_bits_have_no_row_more(training):
     assert not ours & set(names[0])
     assert ours <= set(names[1])
     assert names[0] == [function for function in names[1] if function not in ours]
-    assert programs[0].layer_columns == LAYER_COLUMNS
-    assert programs[1].layer_columns == LAYER_COLUMNS + COUNT_COLUMNS
+    assert programs[0].layer_columns == LAYER_COLUMNS + SHARE_COLUMNS  # there are blocks
+    assert programs[1].layer_columns == LAYER_COLUMNS + COUNT_COLUMNS + SHARE_COLUMNS
     assert "loss_scale" not in programs[1].run_columns
     assert all(t.at == t.master for t in programs[0].tensors)
 

@@ -6,9 +6,9 @@ that a form, a chart and a file know them; what it finds is a value with the evi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -20,13 +20,16 @@ from ...fields import Kind, about
 from ...network import Card, Plan
 from ...record import Detail, RecordView
 from ...registry import Registry
-from ...text import N_
+from ...text import N_, translations
 from ...theory.mean_field import LayerPrediction
+from ..course import Course, course_of
 from ..proposal import Proposal
 
 Array = NDArray[np.float64]
 Severity = Literal["warning", "alarm"]
 MOST_ROWS = 256  # steps that a rule looks at; a long record is looked at in as many, evenly spread
+RECENT = 5  # of these steps, the median of which counts as "now"
+LEARNED = 0.3  # part of the loss of guessing below which a network has learned something
 
 
 @dataclass(frozen=True)
@@ -109,14 +112,27 @@ class Case:
         known = self.view.run_columns + self.view.layer_columns
         if quantity not in known:
             return np.full(len(self.rows), np.nan)
-        values: Array = self.view.values(quantity)[self.rows]
-        return values
+        return self.view.some(quantity, self.rows)
+
+    @cached_property
+    def course(self) -> Course | None:
+        """How the loss went; None while nothing is known of it."""
+        return course_of(self)
 
     def now(self, quantity: str) -> Any:
         """A number or (layers,): the quantity at the step; NaN where it was not recorded or nothing is known yet."""
         if quantity not in self.view.run_columns + self.view.layer_columns or not len(self.rows):
             return np.nan if quantity in self.view.run_columns else np.full(len(self.view.layers), np.nan)
         return self.view.at(quantity, int(self.steps[-1]))
+
+    def recent(self, quantity: str, steps: int = RECENT) -> Array:
+        """The median of a quantity over the last few steps that are known: one odd minibatch makes no finding. NaN
+        where one of them is not a number, or nothing is known.
+        """
+        values = self.over_time(quantity)
+        if not len(values):
+            return np.full(values.shape[1:], np.nan)
+        return np.asarray(np.median(values[-steps:], axis=0))
 
     def row_just_before(self, steps: int) -> int:
         """Number among `steps` of the row that lies about so many steps before the last one; 0 at the earliest."""
@@ -132,6 +148,18 @@ class Case:
         detail = self.detail
         unknown = np.full(len(self.view.layers), np.nan)
         return np.asarray(detail.measured.get(name, unknown)) if detail is not None else unknown
+
+    def sustained_in_details(self, name: str, layers: NDArray[np.int64], above: float) -> int:
+        """The step since which, in every detail, the quantity was above a number in some of these layers, given that it
+        is in the newest.
+        """
+        since = self.step
+        details = [d for d in self.view.details if d.step <= self.step and name in d.measured]
+        for detail in sorted(details, key=lambda d: -d.step):
+            if not (np.asarray(detail.measured[name])[layers] > above).any():
+                break
+            since = detail.step
+        return since
 
     @cached_property
     def cards(self) -> tuple[Card | None, ...]:
@@ -149,26 +177,132 @@ class Case:
         found = [i for i, c in enumerate(self.cards) if c is not None and any(p.weight for p in c.parameters)]
         return np.array(found, dtype=int)
 
+    @cached_property
+    def spine(self) -> NDArray[np.int64]:
+        """Numbers of the layers of the main line that have weights, of their own or in a block, in data order: depth is
+        counted in them, and what grows or shrinks with depth is looked at there.
+        """
+        heads = {self.view.layers[i].partition(".")[0] for i in self.weighted}
+        return np.array([i for i, path in enumerate(self.view.layers) if path in heads], dtype=int)
+
+    @cached_property
+    def hidden(self) -> NDArray[np.int64]:
+        """Numbers of the layers of the main line whose output the next weights see, in data order: behind every layer
+        or block with weights but the last, the last function. Theory speaks of these, and the charts show them.
+        """
+        spine = self.spine
+        functions = set(self.of_group("function").tolist())
+        found = spine[:-1].copy()
+        for i in sorted(functions):
+            at = int(np.searchsorted(spine, i)) - 1
+            if 0 <= at < len(found) and "." not in self.view.layers[i]:
+                found[at] = i
+        return found
+
+    @cached_property
+    def sound(self) -> Case:
+        """The case at the last step whose loss was a finite number: how it was before the training broke down."""
+        losses = self.over_time("loss")
+        finite = np.flatnonzero(np.isfinite(losses))
+        if not len(losses) or np.isfinite(losses[-1]) or not finite.size:
+            return self
+        return replace(self, step=int(self.steps[finite[-1]]))
+
+    @cached_property
+    def learned(self) -> bool:
+        """Whether the loss has come well below that of guessing: what looks odd inside did not stand in the way."""
+        losses = self.over_time("loss")[-4 * RECENT :]
+        losses = losses[np.isfinite(losses)]
+        if not losses.size:
+            return False
+        guess = self.chance if np.isfinite(self.chance) else float(self.over_time("loss")[0])
+        return bool(np.mean(losses) < LEARNED * guess)
+
+    def predicted(self, quantity: str) -> Array:
+        """(layers,) of what theory expects at initialization; NaN where it says nothing."""
+        known = {p.path: float(getattr(p, quantity)) for p in self.predictions}
+        return np.array([known.get(path, np.nan) for path in self.view.layers])
+
+    def paths(self, indices: Iterable[int]) -> tuple[str, ...]:
+        """The paths of layers by their numbers."""
+        return tuple(self.view.layers[i] for i in indices)
+
     def name(self, index: int) -> str:
         """What a person calls a layer: "Dense (layer 3)"."""
         card = self.cards[index]
         path = self.view.layers[index]
         return f"{card.layer.title() if card is not None else self.view.kinds[index]} {path}"
 
+    def remedies(self, make: Callable[..., Iterable[Proposal]], *facts: Any) -> tuple[Proposal, ...]:
+        """Those of the proposals `make(experiment, plan, *facts)` that can be applied here and change something.
+
+        They are remembered, because trying them on costs more than a frame: `make` is a function of a module, and the
+        facts are few and can be hashed, a name or whether something is so.
+        """
+        return _remedies(_Same(self.experiment), _Same(self.plan), _Same(translations()), make, facts)
+
     def fitting(self, proposals: Iterable[Proposal]) -> tuple[Proposal, ...]:
         """The proposals that can be applied here and change something."""
-        return tuple(proposal for proposal in proposals if proposal.fits(self.experiment))
+        return tuple(p for p in proposals if _fits(_Same(self.experiment), _Changes(repr(p.changes), p)))
+
+
+@dataclass(frozen=True)
+class _Changes:
+    """Makes a key of a proposal by what it changes: its changes hold dictionaries."""
+
+    key: str
+    proposal: Proposal = field(compare=False)
+
+
+@lru_cache(maxsize=1024)
+def _fits(experiment: _Same, changes: _Changes) -> bool:
+    """Trying on a proposal costs more than examining, and at the next frame the same ones are made."""
+    return changes.proposal.fits(experiment.value)
+
+
+class _Same:
+    """Makes a key of a value by which one it is: comparing whole experiments costs more than examining them."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.value is other.value
+
+
+@lru_cache(maxsize=256)
+def _remedies(
+    experiment: _Same,
+    plan: _Same,
+    _language: _Same,
+    make: Callable[..., Iterable[Proposal]],
+    facts: tuple[Any, ...],
+) -> tuple[Proposal, ...]:
+    made = make(experiment.value, plan.value, *facts)
+    found: dict[tuple[str, str], Proposal] = {}
+    for proposal in made:
+        if proposal.fits(experiment.value):
+            found.setdefault((proposal.text, repr(proposal.changes)), proposal)
+    return tuple(found.values())
 
 
 class Rule(Kind, frozen=True, kw_only=True):
     """One illness. Its fields are its thresholds.
 
     follows   names of the rules whose findings cause this one: dead units follow from too high a learning rate
+    follows_from_start   the same, of those that are causes only where they were there before the first update
+    prompt    whether it notices an illness at the step at which it begins; others need a number of steps to tell, so
+              that their findings may be causes of what was seen earlier
     """
 
     registry: ClassVar[Registry[type[Rule]]] = Registry(N_("rule"), "layerscope.core.diagnostics.rules")
 
     follows: ClassVar[tuple[str, ...]] = ()
+    follows_from_start: ClassVar[tuple[str, ...]] = ()
+    prompt: ClassVar[bool] = False
 
     active: Annotated[bool, about(N_("active"), N_("Whether the doctor looks for this."))] = True
 
@@ -180,10 +314,42 @@ class Rule(Kind, frozen=True, kw_only=True):
         """(value, what is beyond it) of the thresholds that a chart of this quantity shows, in the quantity's unit."""
         return ()
 
+    def slopes(self, quantity: str) -> tuple[tuple[float, str], ...]:
+        """(factor per layer in data order, what is beyond it): the same for a chart of this quantity over the layers,
+        where the threshold is a slope.
+        """
+        return ()
+
 
 def all_rules() -> tuple[Rule, ...]:
     """Every rule with its usual thresholds."""
     return tuple(kind() for kind in Rule.registry)
+
+
+def factor_per_layer(sizes: Array) -> Array:
+    """By what sizes are multiplied from one layer to the next in data order, for every step.
+
+    sizes   (T, layers) norms or the like
+
+    (T,): a straight line through their logarithms (least squares). Where some sizes are exactly zero, 0 or infinity,
+    whichever of the two ends of the network they stand nearer to: the signal or the gradient ended there. NaN where
+    one is not a finite number, where all are zero, and with fewer than two layers.
+    """
+    steps, layers = sizes.shape
+    if layers < 2:
+        return np.full(steps, np.nan)
+    x = np.arange(layers, dtype=np.float64)
+    x -= x.mean()
+    with np.errstate(all="ignore"):
+        factors = np.exp(np.log(sizes) @ x / (x @ x))
+    zero = sizes == 0
+    if zero.any():
+        lost = zero.any(axis=1)
+        toward_loss = zero[:, -1]
+        factors[lost] = np.where(toward_loss, 0.0, np.inf)[lost]
+        factors[zero.all(axis=1)] = np.nan
+    factors[~np.isfinite(sizes).all(axis=1)] = np.nan
+    return np.asarray(factors)
 
 
 def sustained(steps: Sequence[int] | NDArray[np.int64], holds: NDArray[np.bool_]) -> int:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
 import numpy as np
 
+from ...experiment import Experiment
 from ...fields import about
+from ...network import Plan
 from ...text import N_, _
 from ..proposal import Proposal, settings_named
-from .base import Case, Evidence, Finding, Rule, sustained
+from ..remedies import FLAT, learning_rate, normalization, spread_off, suited_weights
+from .base import RECENT, Case, Evidence, Finding, Rule, factor_per_layer, sustained
 
-FEWEST = 4  # layers with weights; the slope of fewer says nothing
+FEWEST = 3  # hidden layers; the slope of fewer says nothing
+ALARMING_TOTAL = 1e-3  # first by last gradient; AutoTrainer (Zhang et al. 2021), β1
+EXPECTED = 0.15  # by so much, in ln of the factor, may measurement and theory differ and still mean the same
 
 
 @Rule.registry.add("vanishing")
@@ -21,7 +27,8 @@ class Vanishing(Rule, frozen=True, kw_only=True, tag="vanishing"):
 
     label: ClassVar[str] = N_("Vanishing gradients")
     source: ClassVar[str] = "Glorot & Bengio 2010; He et al. 2015; judged by the slope of ln ‖∂L/∂a‖ per layer"
-    follows: ClassVar[tuple[str, ...]] = ("saturated", "dead")
+    prompt: ClassVar[bool] = True
+    follows: ClassVar[tuple[str, ...]] = ("symmetric", "saturated", "dead", "small_batch_norm")
 
     warn: Annotated[
         float,
@@ -48,68 +55,76 @@ class Vanishing(Rule, frozen=True, kw_only=True, tag="vanishing"):
     ] = 0.05
 
     def examine(self, case: Case) -> Finding | None:
-        places = case.weighted
+        case = case.sound
+        places = case.hidden
         if len(places) < FEWEST or not len(case.rows):
             return None
-        factors = per_layer(case.over_time("gradient.norm")[:, places])
-        factor = float(factors[-1])
-        norms = case.now("gradient.norm")[places]
-        total = float(norms[0] / norms[-1]) if norms[-1] > 0 else math.nan
+        norms = case.over_time("gradient.norm")[:, places]
+        with np.errstate(all="ignore"):
+            factors = 1.0 / factor_per_layer(norms)
+            totals = norms[:, 0] / norms[:, -1]
+        factor, total = float(np.median(factors[-RECENT:])), float(np.median(totals[-RECENT:]))
         if not factor < self.warn or not total < self.least_total:
             return None
+        expected = _expected(case)
         explanation = _(
             "On its way back the gradient is multiplied by each layer's weights and by the slope of its function; here "
-            "this makes it smaller every time. The first layers hardly learn, whatever the learning rate is."
+            "this makes it smaller every time, so that the first layers hardly learn whatever the learning rate is. "
         )
+        if math.isfinite(expected) and abs(math.log(expected) - math.log(max(factor, 1e-300))) < EXPECTED:
+            explanation += _(
+                "Theory expects ×{expected:.2g} per layer from these functions and first weights: it is no accident."
+            ).format(expected=expected)
+        elif math.isfinite(expected) and expected > self.warn:
+            explanation += _(
+                "Theory expects ×{expected:.2g} per layer at the start, so training has brought the network here."
+            ).format(expected=expected)
+        else:
+            explanation += _("A straight slope on the logarithmic axis is a factor that all layers share.")
         return Finding(
             rule="vanishing",
-            severity="alarm" if factor < self.alarm else "warning",
+            severity="alarm" if factor < self.alarm or total < ALARMING_TOTAL else "warning",
             headline=_(
                 "Gradients vanish: ×{factor:.2g} per layer on the way back, the first layer gets {total:.1g} of the "
-                "last one’s"
+                "last hidden one’s"
             ).format(factor=factor, total=total),
             explanation=explanation,
             evidence=(
                 Evidence(_("factor of the gradient norm per layer"), factor, self.warn),
                 Evidence(
-                    _("gradient norm of the first layer by that of the last"), total, self.least_total, "gradient.norm"
+                    _("gradient norm of the first hidden layer by the last one’s"),
+                    total,
+                    self.least_total,
+                    "gradient.norm",
                 ),
             ),
-            layers=tuple(case.view.layers[i] for i in places[: len(places) // 2]),
-            first_step=sustained(case.steps, factors < self.warn),
+            layers=case.paths(places[: len(places) // 2]),
+            first_step=sustained(case.steps, (factors < self.warn) & (totals < self.least_total)),
             last_step=int(case.steps[-1]),
-            proposals=case.fitting(_proposals(case)),
+            proposals=case.remedies(_proposals, bool(expected > self.warn)),
         )
 
-
-def per_layer(norms: np.ndarray) -> np.ndarray:
-    """(T,) factor per layer on the way back, from gradient norms (T, layers) in data order: a straight line through
-    their logarithms. 0 where a norm is zero, NaN where one is not finite.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(norms)
-    x = np.arange(norms.shape[1], dtype=np.float64)
-    x -= x.mean()
-    with np.errstate(invalid="ignore", over="ignore"):
-        slopes = logs @ x / (x @ x)
-        found = np.exp(-slopes)
-    found[(norms == 0).any(axis=1)] = 0.0
-    return np.asarray(found)
+    def slopes(self, quantity: str) -> tuple[tuple[float, str], ...]:
+        if quantity != "gradient.norm":
+            return ()
+        return ((1.0 / self.warn, _("vanishing, ×{factor:.2g} per layer").format(factor=self.warn)),)
 
 
-def _proposals(case: Case) -> list[Proposal]:
-    """He weights with ReLU, Xavier with tanh: what keeps the variance of the gradient; then normalization."""
-    functions = list(settings_named(case.experiment, "function"))
-    inits = list(settings_named(case.experiment, "init"))
-    saturating = [path for path, name in functions if name in ("sigmoid", "hard_tanh", "softsign", "tanh")]
-    he = tuple((path, {"kind": "he_normal"}) for path, _value in inits[:-1])
-    relu = tuple((path, "relu") for path, _name in functions)
-    glorot = tuple((path, {"kind": "glorot_normal"}) for path, _value in inits)
-    tanh = tuple((path, "tanh") for path, _name in functions)
-    found = []
-    if saturating:
-        found.append(Proposal(_("ReLU with He weights: slope 1 where a unit is active"), relu + he))
-        found.append(Proposal(_("tanh with Xavier weights: slope 1 around zero"), tanh + glorot))
-    else:
-        found.append(Proposal(_("He weights: their variance makes up for the half that ReLU switches off"), he))
-    return found
+def _expected(case: Case) -> float:
+    """The factor per layer that theory expects at initialization; NaN where it knows fewer than all layers."""
+    return float(1.0 / factor_per_layer(case.predicted("gradient_norm")[None, case.hidden])[0])
+
+
+def _proposals(experiment: Experiment, plan: Plan, by_training: bool) -> Iterator[Proposal]:
+    """Functions whose slope is below 1 everywhere are replaced; otherwise weights are drawn as suits the function."""
+    names = {str(name) for _path, name in settings_named(experiment, "function")}
+    if names & set(FLAT):
+        yield suited_weights(experiment, plan, "relu")
+        yield suited_weights(experiment, plan, "tanh")
+    elif spread_off(experiment, plan) < 0.87:
+        yield suited_weights(experiment, plan)
+    elif by_training:
+        yield learning_rate(experiment, 0.1)
+    yield normalization(experiment, plan)
+    if not names & set(FLAT):
+        yield suited_weights(experiment, plan, "relu")
