@@ -21,6 +21,7 @@ from .engine.layout import ROWS
 from .engine.memory import block
 from .registry import Registry
 from .text import N_
+from .worked import Term, absolute, chosen, constant, exponential, function, negative, number
 
 Array = NDArray[np.float64]
 INFINITY = math.inf
@@ -28,6 +29,9 @@ INFINITY = math.inf
 ALPHA = 1.6732632423543772848170429916717  # Klambauer et al. 2017: the fixed point at mean 0, variance 1
 LAMBDA = 1.0507009873554804934193349852946
 DENSITY = 1.0 / math.sqrt(2.0 * math.pi)
+
+
+Worked = tuple[Callable[[Term, Term], Term], Callable[[Term, Term, Term], Term]]
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Activation:
     numpy               the same and its slope, in x and the parameter's name; the slope in parentheses where it is a
                         sum, the function itself empty where a helper is it
     numpy_helpers       functions that those call
+    worked              value and slope as worked equations: of terms x and the parameter; of x, y and the parameter
     """
 
     label: str
@@ -55,6 +60,7 @@ class Activation:
     pytorch: str
     keras: str
     numpy: tuple[str, str]
+    worked: Worked
     numpy_helpers: tuple[str, ...] = ()
     parameter: str = ""
     saturation: tuple[float, float] = (-INFINITY, INFINITY)
@@ -114,6 +120,29 @@ def _normal_cdf(x: Array) -> Array:
     return np.asarray(ndtr(x))
 
 
+def _case(x: Term, above: str, below: str, term: Term) -> Term:
+    """One of two cases, in symbols both."""
+    return chosen(f"{above} if {x.symbols} > 0 else {below}", term)
+
+
+def _sigmoid_term(x: Term) -> Term:
+    return function("σ({})", _sigmoid(np.array(x.value)), x)
+
+
+def _normal_term(x: Term) -> Term:
+    return function("Φ({})", _normal_cdf(np.array(x.value)), x)
+
+
+def _tail(x: Term, factor: Term) -> Term:
+    """The part of ELU and SELU below zero."""
+    return factor * (exponential(x) - constant(1.0))
+
+
+def _at_most_one(x: Term, factor: Term) -> Term:
+    """Their slope."""
+    return constant(1.0) if x.value > 0.0 else factor * exponential(x)
+
+
 def _density(x: Array) -> Array:
     return np.asarray(DENSITY * np.exp(-0.5 * x * x))
 
@@ -145,6 +174,7 @@ _add(
     pytorch="{x}",
     keras="{x}",
     numpy=("x", "1.0"),
+    worked=(lambda x, p: x, lambda x, y, p: constant(1.0)),
 )
 
 # --- sigmoid
@@ -178,6 +208,10 @@ _add(
     keras="ops.sigmoid({x})",
     numpy=("", "(sigmoid(x) * sigmoid(-x))"),
     numpy_helpers=(SIGMOID,),
+    worked=(
+        lambda x, p: constant(1.0) / (constant(1.0) + exponential(negative(x))),
+        lambda x, y, p: y * (constant(1.0) - y),
+    ),
 )
 
 # --- tanh
@@ -210,6 +244,7 @@ _add(
     pytorch="torch.tanh({x})",
     keras="ops.tanh({x})",
     numpy=("np.tanh(x)", "(1 - np.tanh(x) ** 2)"),
+    worked=(lambda x, p: function("tanh({})", np.tanh(x.value), x), lambda x, y, p: constant(1.0) - y.squared()),
 )
 
 # --- relu
@@ -242,6 +277,10 @@ _add(
     pytorch="torch.relu({x})",
     keras="ops.relu({x})",
     numpy=("np.maximum(x, 0)", "(x > 0)"),
+    worked=(
+        lambda x, p: function("max(0, {})", np.maximum(0.0, x.value), x),
+        lambda x, y, p: _case(x, "1", "0", constant(0.0 if x.value <= 0.0 else 1.0)),
+    ),
 )
 
 # --- leaky relu
@@ -275,6 +314,10 @@ _add(
     pytorch="F.leaky_relu({x}, {p})",
     keras="ops.leaky_relu({x}, {p})",
     numpy=("np.where(x > 0, x, slope * x)", "np.where(x > 0, 1, slope)"),
+    worked=(
+        lambda x, p: _case(x, x.symbols, f"{p.symbols} {x.symbols}", p * x if x.value <= 0.0 else x),
+        lambda x, y, p: _case(x, "1", p.symbols, p if x.value <= 0.0 else constant(1.0)),
+    ),
 )
 
 # --- elu
@@ -313,6 +356,12 @@ _add(
         "np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))",
         "np.where(x > 0, 1, alpha * np.exp(np.minimum(x, 0)))",
     ),
+    worked=(
+        lambda x, p: _case(x, x.symbols, _tail(x, p).symbols, x if x.value > 0.0 else _tail(x, p)),
+        lambda x, y, p: _case(
+            x, "1", (p * exponential(x)).symbols, constant(1.0) if x.value > 0.0 else p * exponential(x)
+        ),
+    ),
 )
 
 # --- selu
@@ -350,6 +399,15 @@ _add(
         "1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0)))",
         "1.0507009873554805 * np.where(x > 0, 1, 1.6732632423543772 * np.exp(np.minimum(x, 0)))",
     ),
+    worked=(
+        lambda x, p: (
+            number("λ", LAMBDA)
+            * _case(
+                x, x.symbols, _tail(x, number("α", ALPHA)).symbols, x if x.value > 0.0 else _tail(x, number("α", ALPHA))
+            )
+        ),
+        lambda x, y, p: number("λ", LAMBDA) * _case(x, "1", f"α exp({x.symbols})", _at_most_one(x, number("α", ALPHA))),
+    ),
 )
 
 # --- gelu
@@ -383,6 +441,10 @@ _add(
     keras="ops.gelu({x}, approximate=False)",
     numpy=("x * normal_cdf(x)", "(normal_cdf(x) + x * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi))"),
     numpy_helpers=(NORMAL_CDF,),
+    worked=(
+        lambda x, p: x * _normal_term(x),
+        lambda x, y, p: _normal_term(x) + x * function("φ({})", _density(np.array(x.value)), x),
+    ),
 )
 
 # --- silu
@@ -415,6 +477,10 @@ _add(
     keras="ops.silu({x})",
     numpy=("x * sigmoid(x)", "(sigmoid(x) * (1 + x * sigmoid(-x)))"),
     numpy_helpers=(SIGMOID,),
+    worked=(
+        lambda x, p: x * _sigmoid_term(x),
+        lambda x, y, p: _sigmoid_term(x) * (constant(1.0) + x * (constant(1.0) - _sigmoid_term(x))),
+    ),
 )
 
 # --- softplus
@@ -445,6 +511,10 @@ _add(
     keras="ops.softplus({x})",
     numpy=("np.logaddexp(0, x)  # log(1 + e^x)", "sigmoid(x)"),
     numpy_helpers=(SIGMOID,),
+    worked=(
+        lambda x, p: function("ln(1 + exponential({}))", np.logaddexp(0.0, x.value), x),
+        lambda x, y, p: _sigmoid_term(x),
+    ),
 )
 
 # --- softsign
@@ -479,6 +549,10 @@ _add(
     pytorch="F.softsign({x})",
     keras="ops.softsign({x})",
     numpy=("x / (1 + np.abs(x))", "1 / (1 + np.abs(x)) ** 2"),
+    worked=(
+        lambda x, p: x / (constant(1.0) + absolute(x)),
+        lambda x, y, p: constant(1.0) / (constant(1.0) + absolute(x)).squared(),
+    ),
 )
 
 # --- hard tanh
@@ -514,4 +588,8 @@ _add(
     pytorch="F.hardtanh({x})",
     keras="ops.hard_tanh({x})",
     numpy=("np.clip(x, -1, 1)", "(np.abs(x) < 1)"),
+    worked=(
+        lambda x, p: function("max(−1, min(1, {}))", np.clip(x.value, -1.0, 1.0), x),
+        lambda x, y, p: chosen(f"1 if |{x.symbols}| < 1 else 0", constant(0.0 if abs(x.value) >= 1.0 else 1.0)),
+    ),
 )

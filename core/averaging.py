@@ -14,7 +14,8 @@ from .engine.layout import BATCH_SIZE, SAMPLES, STEP
 from .engine.memory import block
 from .fields import Kind, about
 from .registry import Registry
-from .text import N_
+from .text import N_, _
+from .worked import Equation, StepSlide, constant, equation, number
 
 if TYPE_CHECKING:
     from .engine.program import Builder, Tensor
@@ -45,6 +46,10 @@ class Averaging(Kind, frozen=True, kw_only=True):
     def emit(self, build: Builder, tensor: Tensor) -> None:
         """Write what is done with one parameter array after its update."""
 
+    def worked(self, slide: StepSlide) -> tuple[Equation, ...]:
+        """How one weight's average follows it, with the numbers of the step; () where no weights are averaged."""
+        return ()
+
     def to_code(self, code: Script) -> None:
         """Write into an exported program how `average` follows the parameters `p`; nothing where weights are not
         averaged.
@@ -71,6 +76,13 @@ class Ema(Averaging, frozen=True, kw_only=True, tag="ema"):
         average, count = build.slot("average", tensor), tensor.parameter.count
         decay = build.live("training.averaging.decay", self.decay)
         build.update(follow, tensor.master, average, count, build.scalar("averaged"), decay)
+
+    def worked(self, slide: StepSlide) -> tuple[Equation, ...]:
+        first = slide.scalars["averaged"] <= 1.0
+        decay = constant(0.0) if first else number("d", slide.live("decay", self.decay))
+        average = decay * slide.slot("w̄", "average") + (constant(1.0) - decay) * slide.w
+        words = _("the first weights are the average") if first else ""
+        return (equation("w̄", average, slide.kept("average"), words),)
 
     def to_code(self, code: Script) -> None:
         code.average(f"""
@@ -109,6 +121,14 @@ class Swa(Averaging, frozen=True, kw_only=True, tag="swa"):
     def emit(self, build: Builder, tensor: Tensor) -> None:
         average, count = build.slot("average", tensor), tensor.parameter.count
         build.update(take_into_mean, tensor.master, average, count, build.scalar("averaged"), self.start, self.every)
+
+    def worked(self, slide: StepSlide) -> tuple[Equation, ...]:
+        average = slide.slot("w̄", "average")
+        if not slide.full or slide.epoch < self.start or (slide.epoch - self.start) % self.every:
+            words = _("waits for the end of an epoch that counts, from epoch {start} on").format(start=self.start)
+            return (equation("w̄", average, slide.kept("average"), words),)
+        count = number("k + 1", slide.scalars["averaged"])
+        return (equation("w̄", average + (slide.w - average) / count, slide.kept("average")),)
 
     def to_code(self, code: Script) -> None:
         start, every = self.start, self.every

@@ -26,6 +26,7 @@ from .engine.memory import block
 from .fields import Kind, about
 from .registry import Registry
 from .text import N_
+from .worked import Equation, StepSlide, equation, number
 
 if TYPE_CHECKING:
     from .engine.program import Builder
@@ -48,6 +49,15 @@ class LossScale(Kind, frozen=True, kw_only=True):
     def place(self, build: Builder) -> int:
         """Where in `hyper` the scale of the step stands while its gradients are computed."""
         raise NotImplementedError
+
+    def factor_of(self, slide: StepSlide) -> float:
+        """The scale of the step under the microscope."""
+        raise NotImplementedError
+
+    def worked(self, slide: StepSlide) -> tuple[Equation, ...]:
+        """How one gradient of the scaled loss becomes that of the loss, with the numbers of the step."""
+        g = number("∂(S L)/∂w", slide.before.gradient[slide.index]) / number("S", self.factor_of(slide))
+        return (equation("g", g, slide.new_gradient),)
 
     def begin(self, build: Builder, scale: int) -> None:
         """Write what is done before the way back. `scale` is what `place` gave."""
@@ -75,6 +85,9 @@ class StaticScale(LossScale, frozen=True, kw_only=True, tag="static"):
             live=True,
         ),
     ] = 1024.0
+
+    def factor_of(self, slide: StepSlide) -> float:
+        return slide.live("factor", self.factor)
 
     def place(self, build: Builder) -> int:
         return build.live("training.loss_scale.factor", self.factor)
@@ -111,6 +124,9 @@ class DynamicScale(LossScale, frozen=True, kw_only=True, tag="dynamic"):
             scale="log",
         ),
     ] = 2000
+
+    def factor_of(self, slide: StepSlide) -> float:
+        return slide.begun["loss_scale"] or self.initial
 
     def place(self, build: Builder) -> int:
         return build.constant(self.initial)

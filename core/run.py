@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -506,6 +507,33 @@ class Run:
         self.machine.kept[:] = kept
         self.machine.hyper[self.program.watched] = 0.0
         return line[0], self.details(self.step, line[0])
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[Callable[[int], Array]]:
+        """The coming step computed once more from its start, for whoever wants to look at what comes about on the way.
+
+        What is given takes the step up to a row of the table, and returns the line of what is measured so far,
+        (columns,); meanwhile the values stand in `machine`. At the end all is as it was, within a step too.
+        """
+        machine = self.machine
+        saved = machine.arena.copy(), machine.hyper.copy(), machine.context.copy()
+        try:
+            if self.row and self._begun is not None:
+                machine.kept[:] = self._begun
+            self.prepare()
+            line, done = self.begin_lines(1), 0
+
+            def up_to(row: int) -> Array:
+                nonlocal done
+                if row > done:
+                    machine.execute(line, self.step, done, row)
+                    done = row
+                found: Array = line[0]
+                return found
+
+            yield up_to
+        finally:
+            machine.arena[:], machine.hyper[:], machine.context[:] = saved
 
     def view(self, looking: bool = False) -> RecordView:
         """The record as it stands; with `looking`, the present position's exact line and details are in it."""

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +80,30 @@ class Tensor:
 
 
 @dataclass(frozen=True)
+class Share:
+    """What an operation hands back: `place` of its share of the gradient of the value at `at`, (rows, *shape)."""
+
+    at: int
+    place: int
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of an update that are one link's work on one parameter array.
+
+    tensor   the array's name, "0.weight"
+    link     the link's name in the chain, "l2"; "loss_scale" before it, "weights" where the update is subtracted,
+             "averaging" behind that
+    """
+
+    tensor: str
+    link: str
+    first_row: int
+    last_row: int
+
+
+@dataclass(frozen=True)
 class Region:
     """A part of the arena with the name of what stands there.
 
@@ -114,6 +139,8 @@ class Operation:
     phase   "data", "forward", "loss", "backward", "update"
     wire    (place in the arena, shape of a sample or of the parameter, True if one per sample) of what it computed
     symbol  what that value is called: "a", "∂L/∂a", "∂L/∂W", "W"; "S ∂L/∂a" where the loss is scaled by S
+    shares  of a layer's way back: what it hands back, in the order in which the layer asked for room
+    parts   of an update: whose rows are whose
     """
 
     path: str
@@ -125,6 +152,8 @@ class Operation:
     per_sample: bool
     symbol: str
     label: str = ""
+    shares: tuple[Share, ...] = ()
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -149,6 +178,7 @@ class Program:
     slots, scalars              places of its arrays and of its single numbers
     regions                     what stands where in the arena
     watched                     where in `hyper` it is counted how many inputs and inner values were not finite
+    stand_ins                   arrays that layers compute for layers that they wrap, with their gradients
     """
 
     experiment: Experiment
@@ -175,6 +205,7 @@ class Program:
     outputs: Wire
     regions: tuple[Region, ...]
     watched: int
+    stand_ins: tuple[Tensor, ...] = ()
 
     @property
     def columns(self) -> int:
@@ -205,6 +236,8 @@ class Group:
     per_sample: bool = True
     symbol: str = ""
     label: str = ""
+    shares: tuple[Share, ...] = ()
+    parts: list[Part] = field(default_factory=list)  # their rows are counted from the group's first
 
 
 class Builder:
@@ -483,6 +516,7 @@ class Builder:
         self._forward.append(forward)
         self._backward.append(backward)
         self._producers.setdefault(y.at, backward)
+        backward.shares = tuple(Share(wire.at, place, wire.shape) for place, wire in self._asked)
         weight = next((t for t in self.tensors if t.path == path and t.parameter.weight), None)
         forward.place, forward.shape, forward.symbol = y.at, y.shape, "a"
         if card.layer.inside(card.given):
@@ -577,6 +611,20 @@ class Builder:
     def update(self, kernel: KernelFunction, *numbers: int | Group) -> None:
         """Append an operation to the update of the parameters."""
         self._update[-1].rows.append((kernel, numbers))
+
+    @contextmanager
+    def part(self, tensor: Tensor, link: str) -> Iterator[None]:
+        """What is appended to the update meanwhile is this link's work on this array."""
+        group = self._update[-1]
+        first = len(group.rows)
+        yield
+        if len(group.rows) > first:
+            group.parts.append(Part(tensor.name, link, first, len(group.rows)))
+
+    @property
+    def stand_ins(self) -> tuple[Tensor, ...]:
+        """All arrays that layers compute for layers that they wrap."""
+        return tuple(self._stand_ins.values())
 
     def column(self, name: str) -> int:
         """Where a quantity of the run stands in a step's line."""
@@ -691,6 +739,7 @@ def compile_program(
         outputs=x,
         regions=tuple(build.regions),
         watched=build.watched,
+        stand_ins=build.stand_ins,
     )
 
 
@@ -742,7 +791,8 @@ def _emit_update(build: Builder) -> None:
         build.begin_update(Group("optimizer", "update", symbol="∂L/∂W", label=link.step.kind_name(), **whole))
         link.step.begin(build, link.place)
         for tensor in build.trained:
-            link.step.emit(build, tensor, link.place)
+            with build.part(tensor, link.name):
+                link.step.emit(build, tensor, link.place)
         name, known = f"norm.{link.name}", link.step.knows_norm
         if known:
             build.report_norm(build.column(name))
@@ -768,18 +818,21 @@ def _emit_update(build: Builder) -> None:
             build.begin_update(Group(path, "update", place=tensor.master, shape=shape, per_sample=False, symbol="W"))
         count = tensor.parameter.count
         for index, link in enumerate(behind):
-            link.step.emit(build, tensor, link.place)
+            with build.part(tensor, link.name):
+                link.step.emit(build, tensor, link.place)
             if record and index < len(behind) - 1:
                 build.update(probes.add_norm, tensor.update, count, -1, totals[index])
-        if record:
-            column = columns[path] if tensor.parameter.weight else -1
-            build.update(probes.apply_and_measure_update, tensor.master, tensor.update, count, column, totals[-1])
-        else:
-            build.update(probes.apply_update, tensor.master, tensor.update, count)
-        if build.format is not None and not build.copies:
-            build.update(precision.round_array, tensor.master, count, build.format, -1)
+        with build.part(tensor, "weights"):
+            if record:
+                column = columns[path] if tensor.parameter.weight else -1
+                build.update(probes.apply_and_measure_update, tensor.master, tensor.update, count, column, totals[-1])
+            else:
+                build.update(probes.apply_update, tensor.master, tensor.update, count)
+            if build.format is not None and not build.copies:
+                build.update(precision.round_array, tensor.master, count, build.format, -1)
         if training.averaging is not None and overflowed < 0:
-            training.averaging.emit(build, tensor)
+            with build.part(tensor, "averaging"):
+                training.averaging.emit(build, tensor)
     if record:
         build.begin_update(Group("optimizer", "update", symbol="W", **whole))
         for link, total in zip(behind, totals, strict=True):
@@ -788,7 +841,8 @@ def _emit_update(build: Builder) -> None:
     if training.averaging is not None and overflowed >= 0:
         training.averaging.begin(build)
         for tensor in build.trained:
-            training.averaging.emit(build, tensor)
+            with build.part(tensor, "averaging"):
+                training.averaging.emit(build, tensor)
 
 
 def _emit_unscaling(build: Builder, whole: dict[str, Any]) -> int:
@@ -802,7 +856,8 @@ def _emit_unscaling(build: Builder, whole: dict[str, Any]) -> int:
     build.begin_update(Group("optimizer", "update", symbol="∂L/∂W", label="loss_scale", **whole))
     build.update(scaling.begin_unscaling, overflowed)
     for tensor in build.trained:
-        build.update(scaling.unscale_gradient, tensor.gradient, tensor.parameter.count, scale, overflowed)
+        with build.part(tensor, "loss_scale"):
+            build.update(scaling.unscale_gradient, tensor.gradient, tensor.parameter.count, scale, overflowed)
     loss_scale.end(build, overflowed)
     return overflowed
 
@@ -832,6 +887,8 @@ def _lay_down(groups: list[Group]) -> tuple[NDArray[np.int64], tuple[KernelFunct
                 group.per_sample,
                 group.symbol,
                 group.label,
+                group.shares,
+                tuple(Part(p.tensor, p.link, first + p.first_row, first + p.last_row) for p in group.parts),
             )
         )
     return np.array(rows, dtype=np.int64), tuple(kernels), tuple(operations)

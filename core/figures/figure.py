@@ -149,6 +149,8 @@ class Heatmap:
     """Colored cells: `values` (rows, columns) between the given edges; NaN cells stay empty.
 
     limits   of the color scale, in data units
+    says     what is read of the cell in a row and column, line by line, in place of its number
+    scaled   whether its color scale stands beside the figure; all heatmaps with one share it
     """
 
     values: Array
@@ -158,20 +160,52 @@ class Heatmap:
     scale: Scale = "linear"
     limits: tuple[float, float] | None = None
     colormap: str = "viridis"
+    says: Callable[[int, int], Sequence[str]] | None = None
+    scaled: bool = True
 
 
-Mark = Line | Band | Boxes | Span | Rule | Note | Heatmap
+@dataclass(frozen=True)
+class Outline:
+    """Rectangles around what is looked at: `corners` (n, 4) left, bottom, right, top."""
+
+    corners: Array
+    color: str = "text"
+
+
+Mark = Line | Band | Boxes | Span | Rule | Note | Heatmap | Outline
 
 
 @dataclass(frozen=True)
 class Plot:
-    """One pair of axes with what stands in it. `right` is a second vertical axis."""
+    """One pair of axes with what stands in it. `right` is a second vertical axis.
+
+    foot     written below the axes, in a few lines
+    square   a unit is as long across as it is high
+    before   the sign between this plot and the one at its left
+    """
 
     x: Axis
     y: Axis
     marks: tuple[Mark, ...]
     title: str = ""
     right: Axis | None = None
+    foot: str = ""
+    square: bool = False
+    before: str = ""
+
+
+@dataclass(frozen=True)
+class Words:
+    """Writing below the plots; `pieces` are kept whole where there is room, and a new line begins with one.
+
+    remark   left out where room is scarce
+    bold     a heading
+    """
+
+    pieces: tuple[str, ...]
+    color: str = "text"
+    bold: bool = False
+    remark: str = ""
 
 
 class Table(Mapping[str, NDArray[Any]]):
@@ -214,12 +248,14 @@ class Remark:
 
 @dataclass(frozen=True)
 class Figure:
-    """Plots below one another, with what a reader needs to know.
+    """Plots below one another or side by side, with what a reader needs to know.
 
     name      the kind's name, "gradients"
     empty     why nothing is drawn, when nothing is
     table     the numbers behind the figure: column name -> values, for CSV
     heights   how the plots share the height; equally when empty
+    beside    the plots stand side by side
+    words     what is written below the plots
     stamp     name, seed, step and hash of the experiments, for the file's metadata
     remarks   sentences above the plots, each in as many lines as it needs
     """
@@ -232,6 +268,8 @@ class Figure:
     table: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     stamp: Mapping[str, str] = field(default_factory=dict)
     heights: tuple[float, ...] = ()
+    beside: bool = False
+    words: tuple[Words, ...] = ()
     remarks: tuple[Remark, ...] = ()
 
 

@@ -19,20 +19,22 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PolyCollection
-from matplotlib.colors import Normalize
+from matplotlib.colors import Colormap, ListedColormap, Normalize
 from matplotlib.figure import Figure as Canvas
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.textpath import text_to_path
 from numpy.typing import NDArray
 
 from .export import Preset, clean, columns_of, metadata
-from .figure import Band, Boxes, Figure, Heatmap, Line, Note, Plot, Rule, Span
+from .figure import Band, Boxes, Figure, Heatmap, Line, Note, Outline, Plot, Rule, Span
 from .legend import Entry, legend
-from .palette import BAND, DASHES, FAINT, INNER_BOX, OUTER_BOX, Theme
+from .palette import BAND, DASHES, FAINT, INNER_BOX, OUTER_BOX, Theme, diverging
 from .placement import place_texts, shares
 from .scales import Frame, Frames, clip_marks, color_limits, frames, thinned, ticks, transform
+from .writing import laid_out, under, wrapped
 
 Array = NDArray[np.float64]
 FONT = "DejaVu Sans"  # comes with Matplotlib, and has the symbols of the labels
@@ -40,6 +42,9 @@ MARKERS = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D", "": ""
 TITLE_SIZE = 1.2  # times the preset's text
 MOST_CELLS = 600  # of a heatmap drawn as vectors
 VECTOR_DPI = 300  # of images inside vector files
+LARGEST_CELL = 2.2  # of a matrix, in sizes of text
+SMALL = 0.85  # of the text's size: what stands below pictures
+LINE = 1.4  # height of a line of writing, in sizes of text
 MOST_LINES = 4  # of one remark
 MOST_MARKERS = 50  # on a line; of more points only every second, third ... has one
 _settings = threading.Lock()  # Matplotlib's settings belong to the whole process
@@ -156,6 +161,7 @@ class _Room:
     height: float = 0.0
     names_x: bool = True  # tick labels and label below; False where the plot below has the same
     above: list[tuple[float, str]] = field(default_factory=list)  # (share of the width, text) over the axes
+    column: tuple[float, float] | None = None  # from where to where it may write, where others stand beside it
 
 
 class _Sheet:
@@ -214,11 +220,17 @@ class _Sheet:
             self._empty(figure.empty, left, right, self.bottom + pad, top)
             return
         top = self._legend(legend(*figure.plots), left, right, top)
-        heatmaps = [mark for plot in figure.plots for mark in plot.marks if isinstance(mark, Heatmap)]
+        bottom = self.bottom + pad
+        if figure.words:
+            bottom = self._write(figure, left, right, bottom, top)
+        if figure.beside:
+            self._beside(figure, left, right, bottom, top)
+            return
+        heatmaps = [mark for plot in figure.plots for mark in plot.marks if isinstance(mark, Heatmap) and mark.scaled]
         plots_right = right
         if heatmaps:
             plots_right = right - self._color_bar_width(heatmaps[0])
-        rooms = self._arrange(figure, left, plots_right, self.bottom + pad, top)
+        rooms = self._arrange(figure, left, plots_right, bottom, top)
         for room in rooms:
             self._plot(room)
         if heatmaps:
@@ -349,6 +361,74 @@ class _Sheet:
             "solid_joinstyle": "round",
         }
 
+    # --- writing and plots side by side
+
+    def _write(self, figure: Figure, left: float, right: float, bottom: float, top: float) -> float:
+        """The writing below the plots; where it ends."""
+        em, size = self.em, self.preset.text
+
+        def measure(text: str, bold: bool) -> float:
+            return _measured(_drawable(text), size, "bold" if bold else "normal")
+
+        # Pictures keep a height at which something can be seen in them.
+        least = 12.3 * em if figure.plots else 0.0
+        most = max(1, int((top - bottom - least) / (LINE * em)))
+        page = laid_out(figure.words, measure, right - left, 1.6 * em, most, 2.0 * em)
+        end = bottom + LINE * em * page.lines
+        starts = [(left, end, page.heading, right - left)]
+        below = end - LINE * em * len(page.heading)
+        starts += [(left + n * (page.width + 2.0 * em), below, c, page.width) for n, c in enumerate(page.columns)]
+        for start, y, rows, wide in starts:
+            for number, row in enumerate(rows, 1):
+                x = start + (1.6 * em if row.indented else 0.0)
+                text = _fitting(row.text, size, start + wide - x)
+                base = y - LINE * em * number + 0.35 * em
+                self.text(x, base, text, row.color, weight="bold" if row.bold else "normal")
+        return end + 0.4 * em
+
+    def _beside(self, figure: Figure, left: float, right: float, bottom: float, top: float) -> None:
+        """Plots side by side, with the signs between them and what stands below each."""
+        em, plots = self.em, figure.plots
+        gap = 2.2 * em
+        wide = (right - left - gap * (len(plots) - 1)) / len(plots)
+
+        def measure(text: str, _bold: bool) -> float:
+            return _measured(_drawable(text), self.preset.text * SMALL)
+
+        over = 1.9 * em
+        margins = [self._tick_width(frames(plot).y) for plot in plots]
+        insets = [margin + 0.5 * em if margin else 0.0 for margin in margins]
+        feet = [wrapped(under(plot), measure, wide, 3) if under(plot) else [] for plot in plots]
+        ticked = [1.3 * em if plot.x.ticks else 0.25 * em for plot in plots]
+        below = max(tick + 1.15 * em * len(foot) for tick, foot in zip(ticked, feet, strict=True))
+        high = max(2.0 * em, top - bottom - over - below - 0.5 * em)
+        for index, (plot, foot) in enumerate(zip(plots, feet, strict=True)):
+            start = left + index * (wide + gap)
+            room = _Room(
+                plot, frames(plot, count_y=int(np.clip(high / (1.6 * em), 2, 8))), column=(start, start + wide)
+            )
+            room.left = start + insets[index]
+            room.width, room.height = self._picture_size(plot, wide - insets[index], high)
+            room.bottom = top - over - room.height
+            self._plot(room)
+            for number, line in enumerate(foot, 1):
+                y = room.bottom - ticked[index] - 1.15 * em * number
+                self.text(start, y + 0.25 * em, _fitting(line, self.preset.text * SMALL, wide), "muted", size=SMALL)
+            if plot.before:
+                middle = top - over - min(0.5 * high, 1.6 * em)
+                self.text(start - gap / 2, middle, plot.before, size=1.5, weight="bold", across="center", up="center")
+
+    def _picture_size(self, plot: Plot, wide: float, high: float) -> tuple[float, float]:
+        """Width and height of axes in which cells are not larger than they need be, and those of an image square."""
+        x, y = plot.x.limits, plot.y.limits
+        if x is None or y is None:
+            return wide, high
+        across, down = x[1] - x[0], y[1] - y[0]
+        if plot.square:
+            cell = min(wide / across, high / down)
+            return cell * across, cell * down
+        return min(wide, LARGEST_CELL * self.em * across), min(high, LARGEST_CELL * self.em * down)
+
     # --- arrangement of the plots
 
     def _arrange(self, figure: Figure, left: float, right: float, bottom: float, top: float) -> list[_Room]:
@@ -465,6 +545,8 @@ class _Sheet:
                 self._span(axes, mark, found)
             elif isinstance(mark, Rule):
                 self._rule(axes, mark, found, room)
+            elif isinstance(mark, Outline):
+                self._outline(axes, mark, found, room)
             else:
                 self._heatmap(axes, mark, found)
         self._notes(axes, notes, room)
@@ -475,6 +557,8 @@ class _Sheet:
             y += 1.15 * em
         label_left = self.left + (0.9 * em if self.preset.width > 5 else 0.5 * em)
         right = room.left + room.width
+        if room.column is not None:
+            label_left, right = room.column
         if plot.right is not None:
             self.text(right, y, _drawable(plot.right.label), "muted", across="right")
             right -= _measured(_drawable(plot.right.label), self.preset.text) + em
@@ -485,7 +569,7 @@ class _Sheet:
         label = _fitting(plot.y.label, self.preset.text, right - label_left)
         if label == _drawable(plot.y.label) or not plot.title:
             self.text(label_left, y, label, "muted")
-        if room.names_x:
+        if room.names_x and room.column is None:
             label = _fitting(plot.x.label, self.preset.text, room.width)
             self.text(room.left + room.width / 2, room.bottom - 2.5 * em, label, "muted", across="center")
 
@@ -666,7 +750,7 @@ class _Sheet:
         places = transform(mark.values, mark.scale)
         x, y = found.x.places(mark.x_edges), found.y.places(mark.y_edges)
         look: dict[str, Any] = {
-            "cmap": mark.colormap,
+            "cmap": self._colors(mark.colormap),
             "norm": Normalize(float(transform(low, mark.scale)), float(transform(high, mark.scale))),
             "zorder": 1,
         }
@@ -677,6 +761,35 @@ class _Sheet:
             axes.set_ylim(*found.y.range)
         else:
             axes.pcolormesh(x, y, np.ma.masked_invalid(places), shading="flat", snap=True, **look)
+
+    def _colors(self, name: str) -> str | Colormap:
+        """A color map by name; cells without a number show the grid's color in the one that belongs to the theme."""
+        if name != "diverging":
+            return name
+        made = ListedColormap(np.array(diverging(self.theme.name)) / 255.0)
+        made.set_bad(self.theme.color("grid"))
+        return made
+
+    def _outline(self, axes: Axes, mark: Outline, found: Frames, room: _Room) -> None:
+        """Rectangles that stand out from whatever is below them."""
+        width = 1.2 * self.preset.line
+        halo = withStroke(linewidth=2.6 * width, foreground=self.theme.color("panel"))
+        for left, bottom, right, top in mark.corners:
+            x, y = found.x.places([left, right]), found.y.places([bottom, top])
+            x, y = _grown(x, found.x, 0.45 * self.em / room.width), _grown(y, found.y, 0.45 * self.em / room.height)
+            axes.add_patch(
+                Rectangle(
+                    (x[0], y[0]),
+                    x[1] - x[0],
+                    y[1] - y[0],
+                    fill=False,
+                    edgecolor=self.theme.color(mark.color),
+                    linewidth=width,
+                    path_effects=[halo],
+                    clip_on=False,
+                    zorder=6,
+                )
+            )
 
     def _notes(self, axes: Axes, notes: Sequence[Note], room: _Room) -> None:
         def size(text: str) -> tuple[float, float]:
@@ -723,7 +836,7 @@ class _Sheet:
             np.linspace(0.0, 1.0, 256)[:, None],
             aspect="auto",
             origin="lower",
-            cmap=mark.colormap,
+            cmap=self._colors(mark.colormap),
             extent=(0.0, 1.0, 0.0, 1.0),
             interpolation="nearest",
         )
@@ -735,6 +848,14 @@ class _Sheet:
 
 
 # --- small geometry
+
+
+def _grown(ends: Array, frame: Frame, least: float) -> Array:
+    """Both ends of a rectangle, at least so far apart that it can be seen; `least` is a share of the axis."""
+    low, high = frame.range
+    half = max(0.5 * (ends[1] - ends[0]), 0.5 * least * (high - low))
+    middle = 0.5 * (ends[0] + ends[1])
+    return np.array([middle - half, middle + half])
 
 
 def _within(places: Array, frame: Frame) -> Array:

@@ -44,6 +44,27 @@ class Theme:
         return _mixed(self.color(role), self.colors["panel"], share)
 
 
+# Below zero, zero and above it, from the least to the greatest number: blue and orange are told apart by everybody, and
+# the middle is the paper.
+DIVERGING: dict[str, tuple[str, ...]] = {
+    "light": ("#00395c", "#0072b2", "#ffffff", "#d55e00", "#7a3300"),
+    "dark": ("#b9e2fb", "#2f8fcc", "#1d2126", "#d98200", "#ffdf9e"),
+}
+
+
+@lru_cache(maxsize=4)
+def diverging(theme: str) -> tuple[tuple[int, int, int], ...]:
+    """256 colors (red, green, blue) of the map "diverging" in a theme."""
+    ends = [tuple(int(color[i : i + 2], 16) for i in (1, 3, 5)) for color in DIVERGING[theme]]
+    found = []
+    for index in range(256):
+        at = index / 255.0 * (len(ends) - 1)
+        low = min(int(at), len(ends) - 2)
+        red, green, blue = (round(a + (at - low) * (b - a)) for a, b in zip(ends[low], ends[low + 1], strict=True))
+        found.append((red, green, blue))
+    return tuple(found)
+
+
 # How strongly the shades of one color stand out; both painters use the same.
 FAINT = 0.38  # lines that stand back: a ghost, single minibatches
 BAND = 0.22  # areas between curves

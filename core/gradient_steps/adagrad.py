@@ -12,7 +12,8 @@ from ..engine.kernel import kernel
 from ..engine.memory import block
 from ..fields import about
 from ..text import N_
-from .base import LearningRate, Optimizer
+from ..worked import Equation, StepSlide, equation, number
+from .base import LearningRate, Optimizer, worked_update
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
@@ -53,6 +54,12 @@ class Adagrad(Optimizer, frozen=True, kw_only=True, tag="adagrad"):
         epsilon = build.live(f"{place}.epsilon", self.epsilon)
         count = tensor.parameter.count
         build.update(adagrad_update, tensor.gradient, total, tensor.update, count, build.rate, epsilon)
+
+    def worked(self, slide: StepSlide) -> tuple[Equation, ...]:
+        total = slide.slot("a", "sum_of_squares") + slide.g.squared()
+        epsilon = number("ε", slide.live("epsilon", self.epsilon))
+        update = slide.eta * slide.g / (total.named("a").root() + epsilon)
+        return worked_update(slide, update, equation("a", total, slide.kept("sum_of_squares")))
 
     def to_pytorch(self, code: PyTorchScript) -> None:
         code.built_in(f"torch.optim.Adagrad(p.values(), lr=LEARNING_RATE, eps={code.number(self.epsilon)})")

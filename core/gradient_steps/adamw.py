@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..text import N_
-from .base import Optimizer, WeightDecay, add_decay
+from ..worked import Equation, StepSlide, number
+from .base import Optimizer, WeightDecay, add_decay, worked_update
 from .moments import MomentOptimizer
 
 if TYPE_CHECKING:
@@ -32,6 +33,12 @@ class AdamW(MomentOptimizer, frozen=True, kw_only=True, tag="adamw"):
         if tensor.parameter.regularized:
             decay = build.live(f"{place}.weight_decay", self.weight_decay)
             build.update(add_decay, tensor.master, tensor.update, tensor.parameter.count, build.rate, decay)
+
+    def worked(self, slide: StepSlide) -> tuple[Equation, ...]:
+        mean, found = self.worked_moments(slide)
+        if slide.regularized:
+            mean = mean + number("λ", slide.live("weight_decay", self.weight_decay)) * slide.w
+        return worked_update(slide, slide.eta * mean, *found)
 
     def to_pytorch(self, code: PyTorchScript) -> None:
         code.decouple(self.weight_decay)

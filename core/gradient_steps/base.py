@@ -17,6 +17,7 @@ from ..engine.memory import block
 from ..fields import Kind, about
 from ..registry import Registry
 from ..text import N_
+from ..worked import Equation, StepSlide, Term, chosen, constant, equation, number
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
@@ -122,6 +123,10 @@ class GradientStep(Kind, frozen=True, kw_only=True):
         """
         raise NotImplementedError
 
+    def worked(self, slide: StepSlide) -> tuple[Equation, ...]:
+        """How this link changes one weight's gradient or update, with the numbers of the step in the formulas."""
+        raise NotImplementedError
+
     def to_code(self, code: Script) -> None:
         """Write the formulas into an exported program, in words that all frameworks know: see `Script.optimize`."""
         raise NotImplementedError
@@ -194,6 +199,18 @@ def chain(training: Training) -> tuple[Link, ...]:
         same = sum(link.step.kind_name() == kind for link in links)
         links.append(Link(kind if same == 0 else f"{kind}.{same + 1}", place, step))
     return tuple(links)
+
+
+def worked_factor(threshold: float, norm: Term, layer: str = "") -> Term:
+    """What a gradient of this norm is multiplied by where clipping allows it at most `threshold`."""
+    c, tiny = number("c", threshold), constant(1e-6)
+    factor = c / (norm.named(f"‖g{layer}‖") + tiny)
+    return chosen(f"min(1, {factor.symbols})", constant(1.0) if factor.value > 1.0 else factor)
+
+
+def worked_update(slide: StepSlide, update: Term, *before: Equation) -> tuple[Equation, ...]:
+    """The equations of an optimizer, of which the last one is the update."""
+    return *before, equation("Δw", update, slide.new_update)
 
 
 # --- kernels that several kinds use

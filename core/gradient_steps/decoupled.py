@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from ..text import N_
+from ..text import N_, _
+from ..worked import Equation, StepSlide, equation, number
 from .base import Regularizer, Stage, Strength, add_decay
 
 if TYPE_CHECKING:
@@ -34,6 +35,13 @@ class Decoupled(Regularizer, frozen=True, kw_only=True, tag="decoupled"):
         if tensor.parameter.regularized:
             strength = build.live(f"{place}.strength", self.strength)
             build.update(add_decay, tensor.master, tensor.update, tensor.parameter.count, build.rate, strength)
+
+    def worked(self, slide: StepSlide) -> tuple[Equation, ...]:
+        update = number("Δw", slide.before.update[slide.index])
+        if not slide.regularized:
+            return (equation("Δw", update, slide.new_update, _("weight decay acts on weights only")),)
+        strength = number("λ", slide.live("strength", self.strength))
+        return (equation("Δw", update + slide.eta * strength * slide.w, slide.new_update),)
 
     def to_code(self, code: Script) -> None:
         code.decouple(self.strength)

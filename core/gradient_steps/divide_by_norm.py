@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..engine.kernel import kernel
-from ..text import N_
+from ..text import N_, _
+from ..worked import Equation, StepSlide, chosen, constant, equation, text_of
 from .base import Clipping, Threshold, multiply
 
 if TYPE_CHECKING:
@@ -38,6 +39,17 @@ class DivideByNorm(Clipping, frozen=True, kw_only=True, tag="divide_by_norm"):
 
     def emit(self, build: Builder, tensor: Tensor, place: str) -> None:
         build.update(multiply, tensor.gradient, tensor.parameter.count, build.shared(f"{place}.factor"))
+
+    def worked(self, slide: StepSlide) -> tuple[Equation, ...]:
+        c, norm = slide.live("threshold", self.threshold), slide.norm.named("‖g‖")
+        factor = constant(1.0) / norm if norm.value > c else constant(1.0)
+        return (
+            equation(
+                "‖g‖", slide.norm, words=_("over all parameters of the network; c = {limit}").format(limit=text_of(c))
+            ),
+            equation("f", chosen("1 / ‖g‖ if ‖g‖ > c else 1", factor)),
+            equation("g", slide.g * factor.named("f"), slide.new_gradient),
+        )
 
     def to_code(self, code: Script) -> None:
         code.change_gradients(f"""

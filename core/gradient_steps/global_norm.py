@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..engine.kernel import kernel
-from ..text import N_
-from .base import Clipping, Threshold, multiply
+from ..text import N_, _
+from ..worked import Equation, StepSlide, equation
+from .base import Clipping, Threshold, multiply, worked_factor
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
@@ -35,6 +36,14 @@ class GlobalNorm(Clipping, frozen=True, kw_only=True, tag="global_norm"):
 
     def emit(self, build: Builder, tensor: Tensor, place: str) -> None:
         build.update(multiply, tensor.gradient, tensor.parameter.count, build.shared(f"{place}.factor"))
+
+    def worked(self, slide: StepSlide) -> tuple[Equation, ...]:
+        factor = worked_factor(slide.live("threshold", self.threshold), slide.norm)
+        return (
+            equation("‖g‖", slide.norm, words=_("over all parameters of the network")),
+            equation("f", factor),
+            equation("g", slide.g * factor.named("f"), slide.new_gradient),
+        )
 
     def to_pytorch(self, code: PyTorchScript) -> None:
         code.change_gradients(f"nn.utils.clip_grad_norm_(p.values(), {code.number(self.threshold)})")

@@ -12,7 +12,8 @@ import numpy as np
 from ..engine.kernel import kernel
 from ..engine.layout import PENALTY
 from ..engine.memory import block
-from ..text import N_
+from ..text import N_, _
+from ..worked import Equation, StepSlide, equation, function, number
 from .base import Regularizer, Stage, Strength
 
 if TYPE_CHECKING:
@@ -40,6 +41,12 @@ class L1(Regularizer, frozen=True, kw_only=True, tag="l1"):
         if tensor.parameter.regularized:
             strength = build.live(f"{place}.strength", self.strength)
             build.update(add_l1, tensor.master, tensor.gradient, tensor.parameter.count, strength)
+
+    def worked(self, slide: StepSlide) -> tuple[Equation, ...]:
+        if not slide.regularized:
+            return (equation("g", slide.g, slide.new_gradient, _("penalties act on weights only")),)
+        strength, sign = number("λ", slide.live("strength", self.strength)), np.sign(slide.w.value)
+        return (equation("g", slide.g + strength * function("sign({})", sign, slide.w), slide.new_gradient),)
 
     def to_pytorch(self, code: PyTorchScript) -> None:
         self._to_loss(code)

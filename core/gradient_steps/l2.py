@@ -12,7 +12,8 @@ import numpy as np
 from ..engine.kernel import kernel
 from ..engine.layout import PENALTY
 from ..engine.memory import block
-from ..text import N_
+from ..text import N_, _
+from ..worked import Equation, StepSlide, equation, number
 from .base import Regularizer, Stage, Strength
 
 if TYPE_CHECKING:
@@ -41,6 +42,12 @@ class L2(Regularizer, frozen=True, kw_only=True, tag="l2"):
         if tensor.parameter.regularized:
             strength = build.live(f"{place}.strength", self.strength)
             build.update(add_l2, tensor.master, tensor.gradient, tensor.parameter.count, strength)
+
+    def worked(self, slide: StepSlide) -> tuple[Equation, ...]:
+        if not slide.regularized:
+            return (equation("g", slide.g, slide.new_gradient, _("penalties act on weights only")),)
+        strength = number("λ", slide.live("strength", self.strength))
+        return (equation("g", slide.g + strength * slide.w, slide.new_gradient),)
 
     def to_pytorch(self, code: PyTorchScript) -> None:
         self._to_loss(code)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ..diagnostics.probes import add_norm, begin_norm
 from ..engine.kernel import kernel
-from ..text import N_
-from .base import Clipping, Threshold, multiply
+from ..text import N_, _
+from ..worked import Equation, StepSlide, equation
+from .base import Clipping, Threshold, multiply, worked_factor
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
@@ -47,6 +48,14 @@ class LayerNormClipping(Clipping, frozen=True, kw_only=True, tag="layer_norm"):
     def emit(self, build: Builder, tensor: Tensor, place: str) -> None:
         factor = build.shared(f"{place}.factor.{tensor.path}")
         build.update(multiply, tensor.gradient, tensor.parameter.count, factor)
+
+    def worked(self, slide: StepSlide) -> tuple[Equation, ...]:
+        factor = worked_factor(slide.live("threshold", self.threshold), slide.layer_norm, "ₗ")
+        return (
+            equation("‖gₗ‖", slide.layer_norm, words=_("over all parameters of this layer")),
+            equation("f", factor),
+            equation("g", slide.g * factor.named("f"), slide.new_gradient),
+        )
 
     def to_code(self, code: Script) -> None:
         code.change_gradients(f"""

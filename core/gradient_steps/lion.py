@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+import numpy as np
+
 from ..engine.kernel import kernel
 from ..engine.memory import block
 from ..fields import about
 from ..text import N_
-from .base import LearningRate, Optimizer, WeightDecay, add_decay
+from ..worked import Equation, StepSlide, constant, equation, function, number
+from .base import LearningRate, Optimizer, WeightDecay, add_decay, worked_update
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
@@ -55,6 +58,18 @@ class Lion(Optimizer, frozen=True, kw_only=True, tag="lion"):
         if tensor.parameter.regularized:
             decay = build.live(f"{place}.weight_decay", self.weight_decay)
             build.update(add_decay, tensor.master, tensor.update, count, build.rate, decay)
+
+    def worked(self, slide: StepSlide) -> tuple[Equation, ...]:
+        beta1, beta2 = number("β₁", slide.live("beta1", self.beta1)), number("β₂", slide.live("beta2", self.beta2))
+        before, one = slide.slot("m", "direction"), constant(1.0)
+        mixed = beta1 * before + (one - beta1) * slide.g
+        sign = function("sign({})", np.sign(mixed.value), mixed.named("c"))
+        kept = beta2 * before + (one - beta2) * slide.g
+        update = sign
+        if slide.regularized:
+            update = sign + number("λ", slide.live("weight_decay", self.weight_decay)) * slide.w
+        found = equation("c", mixed), equation("m", kept, slide.kept("direction"))
+        return worked_update(slide, slide.eta * update, *found)
 
     def to_keras(self, code: KerasScript) -> None:
         if self.beta1 == 0.0:  # which Keras refuses

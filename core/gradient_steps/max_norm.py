@@ -13,7 +13,8 @@ import numpy as np
 from ..engine.kernel import kernel
 from ..engine.memory import block, matrix
 from ..fields import about
-from ..text import N_
+from ..text import N_, _
+from ..worked import Equation, StepSlide, chosen, constant, equation, number, sum_of_squares
 from .base import Regularizer, Stage
 
 if TYPE_CHECKING:
@@ -54,6 +55,22 @@ class MaxNorm(Regularizer, frozen=True, kw_only=True, tag="max_norm"):
             factors = build.scratch(units, N_("factors"), role="room")
             inputs = tensor.parameter.count // units
             build.update(limit_norms, tensor.master, tensor.update, factors, inputs, units, limit)
+
+    def worked(self, slide: StepSlide) -> tuple[Equation, ...]:
+        update = number("Δw", slide.before.update[slide.index])
+        if not slide.regularized:
+            return (equation("Δw", update, slide.new_update, _("max-norm acts on weights only")),)
+        coming = slide.before.weights.astype(np.float64) - slide.before.update
+        limit, length = number("c", slide.live("limit", self.limit)), sum_of_squares("Σ (w − Δw)²", coming).root()
+        norm = length.named("‖w − Δw‖")
+        factor = constant(1.0) if norm.value <= limit.value else limit / norm
+        f = chosen("min(1, c / ‖w − Δw‖)", factor)
+        kept = slide.w - f.named("f") * (slide.w - update)
+        return (
+            equation("‖w − Δw‖", length, words=_("over the weights that lead into the unit")),
+            equation("f", f),
+            equation("Δw", kept, slide.new_update, _("leaves f (w − Δw) as the new weight")),
+        )
 
     def to_pytorch(self, code: PyTorchScript) -> None:
         code.after(

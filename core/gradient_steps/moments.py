@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from ..engine.kernel import kernel
 from ..engine.memory import block
 from ..fields import about
-from ..text import N_
-from .base import Epsilon, LearningRate, Optimizer
+from ..text import N_, _
+from ..worked import Equation, StepSlide, Term, constant, equation, number, power
+from .base import Epsilon, LearningRate, Optimizer, worked_update
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
@@ -73,6 +74,32 @@ class MomentOptimizer(Optimizer, frozen=True, kw_only=True):
         """The settings that torch.optim's optimizers of this family share."""
         betas = f"({code.number(self.beta1)}, {code.number(self.beta2)})"
         return f"lr=LEARNING_RATE, betas={betas}, eps={code.number(self.epsilon)}"
+
+    def worked(self, slide: StepSlide) -> tuple[Equation, ...]:
+        mean, found = self.worked_moments(slide)
+        return worked_update(slide, slide.eta * mean, *found)
+
+    def worked_moments(self, slide: StepSlide) -> tuple[Term, tuple[Equation, ...]]:
+        """What the learning rate is multiplied by, and the equations of the means behind it."""
+        beta1, beta2 = number("β₁", slide.live("beta1", self.beta1)), number("β₂", slide.live("beta2", self.beta2))
+        epsilon, one, t = number("ε", slide.live("epsilon", self.epsilon)), constant(1.0), slide.scalars["steps"]
+        m = beta1 * slide.slot("m", "first_moment") + (one - beta1) * slide.g
+        v = beta2 * slide.slot("v", "second_moment") + (one - beta2) * slide.g.squared()
+        ahead, found = self.worked_mean(slide, m.named("m"), beta1, t)
+        corrected = v.named("v") / (one - power(beta2, "t", t))
+        ratio = ahead / (corrected.named("v̂").root() + epsilon)
+        return ratio, (
+            equation("m", m, slide.kept("first_moment")),
+            equation("v", v, slide.kept("second_moment")),
+            *found,
+            equation("v̂", corrected),
+        )
+
+    def worked_mean(self, slide: StepSlide, m: Term, beta1: Term, t: float) -> tuple[Term, tuple[Equation, ...]]:
+        """The mean corrected for starting at zero, along which the step goes, and its equations."""
+        corrected = m / (constant(1.0) - power(beta1, "t", t))
+        words = _("corrected for starting at zero, t = {step}").format(step=f"{t:.0f}")
+        return corrected.named("m̂"), (equation("m̂", corrected, words=words),)
 
     def to_keras(self, code: KerasScript) -> None:
         code.note("Keras adds epsilon before the means are corrected for their start at zero")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 from ..engine.kernel import kernel
 from ..engine.memory import block
 from ..text import N_
-from .base import LearningRate, MomentumShare, Optimizer
+from ..worked import Equation, StepSlide, equation, number
+from .base import LearningRate, MomentumShare, Optimizer, worked_update
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
@@ -38,6 +39,11 @@ class Momentum(Optimizer, frozen=True, kw_only=True, tag="momentum"):
         share = build.live(f"{place}.momentum", self.momentum)
         count = tensor.parameter.count
         build.update(momentum_update, tensor.gradient, velocity, tensor.update, count, build.rate, share)
+
+    def worked(self, slide: StepSlide) -> tuple[Equation, ...]:
+        share = number("μ", slide.live("momentum", self.momentum))
+        v = share * slide.slot("v", "velocity") + slide.g
+        return worked_update(slide, slide.eta * v.named("v"), equation("v", v, slide.kept("velocity")))
 
     def to_pytorch(self, code: PyTorchScript) -> None:
         code.built_in(f"torch.optim.SGD(p.values(), lr=LEARNING_RATE, momentum={code.number(self.momentum)})")

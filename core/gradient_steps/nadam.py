@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from ..engine.kernel import kernel
 from ..engine.memory import block
 from ..fields import about
-from ..text import N_
+from ..text import N_, _
+from ..worked import Equation, StepSlide, Term, constant, equation, number, power
 from .base import LearningRate, Optimizer
 from .moments import MomentOptimizer
 
@@ -57,6 +58,27 @@ class Nadam(MomentOptimizer, frozen=True, kw_only=True, tag="nadam"):
             build.live(f"{place}.psi", self.psi),
             build.shared(f"{place}.factors", 3),
         )
+
+    def worked_mean(self, slide: StepSlide, m: Term, beta1: Term, t: float) -> tuple[Term, tuple[Equation, ...]]:
+        share = self.worked_share(slide, beta1, "t", t)
+        coming = self.worked_share(slide, beta1, "t+1", t + 1.0)
+        before = 1.0 if t <= 1.0 else slide.begun["product"] + slide.begun["product_rest"]
+        product = number("Πμ", before) * share.named("μₜ")
+        one, all_of_them = constant(1.0), product.named("Π")
+        ahead = coming.named("μₜ₊₁")
+        mean = ahead * m / (one - all_of_them * ahead) + (one - share.named("μₜ")) * slide.g / (one - all_of_them)
+        found = (
+            equation("μₜ", share, words=_("the share of the mean at step t = {step}").format(step=f"{t:.0f}")),
+            equation("μₜ₊₁", coming),
+            equation("Π", product, slide.scalars["product"] + slide.scalars["product_rest"]),
+            equation("m̂", mean),
+        )
+        return mean.named("m̂"), found
+
+    def worked_share(self, slide: StepSlide, beta1: Term, name: str, t: float) -> Term:
+        """The share of the mean at a step."""
+        psi = number("ψ", slide.live("psi", self.psi))
+        return beta1 * (constant(1.0) - constant(0.5) * power(constant(0.96), f"({name}) ψ", t * psi.value))
 
     def to_pytorch(self, code: PyTorchScript) -> None:
         settings = f"{self.torch_settings(code)}, momentum_decay={code.number(self.psi)}"

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 from ..engine.kernel import kernel
 from ..engine.memory import block
 from ..text import N_
-from .base import LearningRate, MomentumShare, Optimizer
+from ..worked import Equation, StepSlide, equation, number
+from .base import LearningRate, MomentumShare, Optimizer, worked_update
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
@@ -36,6 +37,12 @@ class Nesterov(Optimizer, frozen=True, kw_only=True, tag="nesterov"):
         share = build.live(f"{place}.momentum", self.momentum)
         count = tensor.parameter.count
         build.update(nesterov_update, tensor.gradient, velocity, tensor.update, count, build.rate, share)
+
+    def worked(self, slide: StepSlide) -> tuple[Equation, ...]:
+        share = number("μ", slide.live("momentum", self.momentum))
+        v = share * slide.slot("v", "velocity") + slide.g
+        update = slide.eta * (slide.g + share * v.named("v"))
+        return worked_update(slide, update, equation("v", v, slide.kept("velocity")))
 
     def to_pytorch(self, code: PyTorchScript) -> None:
         share = f", momentum={code.number(self.momentum)}, nesterov=True" if self.momentum else ""

@@ -13,8 +13,9 @@ import numpy as np
 
 from ..engine.kernel import kernel
 from ..engine.memory import block
-from ..text import N_
-from .base import LearningRate, Optimizer
+from ..text import N_, _
+from ..worked import Equation, StepSlide, chosen, constant, equation
+from .base import LearningRate, Optimizer, worked_update
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
@@ -40,6 +41,13 @@ class NormalizedGradient(Optimizer, frozen=True, kw_only=True, tag="normalized_g
     def emit(self, build: Builder, tensor: Tensor, place: str) -> None:
         count = tensor.parameter.count
         build.update(normalized_update, tensor.gradient, tensor.update, count, build.rate, build.norm)
+
+    def worked(self, slide: StepSlide) -> tuple[Equation, ...]:
+        length = equation("‖g‖", slide.norm, words=_("over all parameters of the network"))
+        norm = slide.norm.named("‖g‖")
+        if norm.value == 0.0:
+            return worked_update(slide, chosen("0 where ‖g‖ = 0", constant(0.0)), length)
+        return worked_update(slide, slide.eta * slide.g / norm, length)
 
     def to_code(self, code: Script) -> None:
         code.optimize(f"""

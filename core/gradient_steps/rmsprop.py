@@ -13,7 +13,8 @@ from ..engine.kernel import kernel
 from ..engine.memory import block
 from ..fields import about
 from ..text import N_
-from .base import Epsilon, LearningRate, Optimizer
+from ..worked import Equation, StepSlide, constant, equation, number
+from .base import Epsilon, LearningRate, Optimizer, worked_update
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
@@ -52,6 +53,12 @@ class RmsProp(Optimizer, frozen=True, kw_only=True, tag="rmsprop"):
         epsilon = build.live(f"{place}.epsilon", self.epsilon)
         count = tensor.parameter.count
         build.update(rmsprop_update, tensor.gradient, squares, tensor.update, count, build.rate, decay, epsilon)
+
+    def worked(self, slide: StepSlide) -> tuple[Equation, ...]:
+        rho, epsilon = number("ρ", slide.live("decay", self.decay)), number("ε", slide.live("epsilon", self.epsilon))
+        v = rho * slide.slot("v", "square_average") + (constant(1.0) - rho) * slide.g.squared()
+        update = slide.eta * slide.g / (v.named("v").root() + epsilon)
+        return worked_update(slide, update, equation("v", v, slide.kept("square_average")))
 
     def to_pytorch(self, code: PyTorchScript) -> None:
         settings = f"alpha={code.number(self.decay)}, eps={code.number(self.epsilon)}"

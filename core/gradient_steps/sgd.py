@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 from ..engine.kernel import kernel
 from ..engine.memory import block
 from ..text import N_
-from .base import LearningRate, Optimizer
+from ..worked import Equation, StepSlide
+from .base import LearningRate, Optimizer, worked_update
 
 if TYPE_CHECKING:
     from ..engine.program import Builder, Tensor
@@ -27,6 +28,9 @@ class Sgd(Optimizer, frozen=True, kw_only=True, tag="sgd"):
 
     def emit(self, build: Builder, tensor: Tensor, place: str) -> None:
         build.update(sgd_update, tensor.gradient, tensor.update, tensor.parameter.count, build.rate)
+
+    def worked(self, slide: StepSlide) -> tuple[Equation, ...]:
+        return worked_update(slide, slide.eta * slide.g)
 
     def to_pytorch(self, code: PyTorchScript) -> None:
         code.built_in("torch.optim.SGD(p.values(), lr=LEARNING_RATE)")

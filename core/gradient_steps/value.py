@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from ..engine.kernel import kernel
 from ..engine.memory import block
 from ..text import N_
+from ..worked import Equation, StepSlide, equation, function, number
 from .base import Clipping, Threshold
 
 if TYPE_CHECKING:
@@ -31,6 +34,11 @@ class ValueClipping(Clipping, frozen=True, kw_only=True, tag="value"):
     def emit(self, build: Builder, tensor: Tensor, place: str) -> None:
         threshold = build.live(f"{place}.threshold", self.threshold)
         build.update(clip_values, tensor.gradient, tensor.parameter.count, threshold)
+
+    def worked(self, slide: StepSlide) -> tuple[Equation, ...]:
+        c = number("c", slide.live("threshold", self.threshold))
+        cut = function("max(−{0}, min({0}, {1}))", np.clip(slide.g.value, -c.value, c.value), c, slide.g)
+        return (equation("g", cut, slide.new_gradient),)
 
     def to_pytorch(self, code: PyTorchScript) -> None:
         code.change_gradients(f"nn.utils.clip_grad_value_(p.values(), {code.number(self.threshold)})")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..activations import ACTIVATIONS, Activation
 from ..fields import about
 from ..text import N_, _
+from ..worked import Equation, LayerSlide, equation, number
 from .base import Group, Layer, Shape
 
 if TYPE_CHECKING:
@@ -95,6 +96,20 @@ class ActivationLayer(Layer, frozen=True, kw_only=True, tag="activation"):
         if gradient >= 0:
             build.backward(self.activation.backward, *row)
         return y
+
+    def worked(self, slide: LayerSlide) -> tuple[Equation, ...]:
+        sample, k, here = slide.sample, slide.unit, slide.place(slide.unit, slide.shape)
+        x = number("x", slide.flat(slide.x)[sample, k])
+        y = number("y", slide.flat(slide.y)[sample, k])
+        parameter = number({"slope": "a", "alpha": "α"}.get(self.activation.parameter, ""), self.parameter)
+        value, slope = self.activation.worked
+        if slide.phase == "forward":
+            return (equation(f"y{here}", value(x, parameter), y.value, _("x is x{place}").format(place=here)),)
+        if slide.dx is None:
+            return ()
+        phi = slope(x, y, parameter)
+        dx = number("δ", slide.delta[sample, k]) * phi.named("φ′(x)")
+        return equation("φ′(x)", phi), equation(f"∂L/∂x{here}", dx, slide.dx[sample, k])
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
         return signal.through_function(self.activation, self.parameter)

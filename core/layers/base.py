@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..interop.pytorch import PyTorchScript
     from ..interop.script import Place
     from ..theory.mean_field import Signal
+    from ..worked import Equation, LayerSlide
 
 Shape = tuple[int, ...]
 
@@ -198,6 +199,26 @@ class Layer(Kind, frozen=True, kw_only=True):
 
     def emit(self, build: Builder, x: Wire) -> Wire:
         """Write this layer's operations into the program and return the wire that carries its output."""
+        raise NotImplementedError
+
+    def entries(self, given: Shape) -> int:
+        """How many numbers lead into one of its units: weights, or pixels of a window; 1 where there is no choice."""
+        weights = [p for p in self.parameters(given) if p.weight]
+        return max(1, weights[0].count // weights[0].shape[-1]) if weights else 1
+
+    def sees(self, given: Shape, unit: int) -> tuple[slice, slice, int | None] | None:
+        """The part of an input image that a number of the output, counted through its shape, comes from: rows, columns,
+        and the channel (None: all of them). None where it is the whole image.
+        """
+        if len(given) != 3 or self.output_shape(given) != given:
+            return None
+        row, column, channel = (int(n) for n in np.unravel_index(unit, given))
+        return slice(row, row + 1), slice(column, column + 1), channel
+
+    def worked(self, slide: LayerSlide) -> tuple[Equation, ...]:
+        """How the operation under the microscope comes to its numbers, with the numbers of the step in the formulas:
+        forward the chosen output, on the way back the chosen gradients of its parameters and of its input.
+        """
         raise NotImplementedError
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:

@@ -18,6 +18,7 @@ from ..engine.sums import column_products, column_squares, column_sums
 from ..fields import about
 from ..initializers import Constant, Zeros
 from ..text import N_, _
+from ..worked import Equation, LayerSlide, constant, equation, number, sum_of, sum_of_squares
 from .base import Group, Layer, Parameter, Shape, channels_of
 
 if TYPE_CHECKING:
@@ -95,6 +96,49 @@ class BatchNorm(Layer, frozen=True, kw_only=True, tag="batch_norm"):
         learned = gamma.at, gamma.gradient, beta.gradient
         build.backward(batch_norm_backward, x.at, dx, y.gradient, *learned, centers, scales, part, n, places)
         return y
+
+    def worked(self, slide: LayerSlide) -> tuple[Equation, ...]:
+        n = channels_of(slide.shape)
+        k, here = slide.unit % n, slide.place(slide.unit, slide.shape)
+        at = slide.sample * (slide.flat(slide.y).shape[1] // n) + slide.unit // n
+        values = slide.x.reshape(-1, n)[:, k].astype(np.float64)
+        count, epsilon = number("N", len(values)), number("ε", self.epsilon)
+        mean = sum_of(f"Σ x[{k + 1}]", values) / count
+        mu = mean.named("μ")
+        variance = sum_of_squares("Σ (x − μ)²", values - mean.value) / count
+        sigma = variance.named("σ²")
+        gamma, beta = number("γ", slide.parameters["gamma"][k]), number("β", slide.parameters["beta"][k])
+        deviation = (sigma + epsilon).root()
+        if slide.phase == "forward":
+            y = gamma * (number("x", values[at]) - mu) / deviation + beta
+            share = number("a", slide.live("momentum", self.momentum))
+            rest = constant(1.0) - share
+            over = _("over the minibatch, unit by unit: N = {count}").format(count=len(values))
+            running = rest * number("μ̄", slide.before["running_mean"][k]) + share * mu
+            found = [
+                equation("μ", mean, words=over),
+                equation("σ²", variance),
+                equation(f"y{here}", y, slide.y.reshape(-1, n)[at, k]),
+                equation("μ̄", running, slide.parameters["running_mean"][k], _("kept for evaluation")),
+            ]
+            if len(values) > 1:
+                unbiased = sigma * count / (count - constant(1.0))
+                running = rest * number("σ̄²", slide.before["running_variance"][k]) + share * unbiased
+                found.append(equation("σ̄²", running, slide.parameters["running_variance"][k]))
+            return tuple(found)
+        delta = slide.delta.reshape(-1, n)[:, k].astype(np.float64)
+        normal = (values - mean.value) / math.sqrt(variance.value + self.epsilon)
+        dbeta = sum_of(f"Σ δ[{k + 1}]", delta)
+        dgamma = sum_of(f"Σ δ[{k + 1}] x̂[{k + 1}]", delta, normal)
+        found = [
+            equation(f"∂L/∂β[{k + 1}]", dbeta, slide.gradients["beta"][k]),
+            equation(f"∂L/∂γ[{k + 1}]", dgamma, slide.gradients["gamma"][k], _("x̂ = (x − μ) / √(σ² + ε)")),
+        ]
+        if slide.dx is not None:
+            both = dbeta.named("∂β") + number("x̂", normal[at]) * dgamma.named("∂γ")
+            dx = gamma / deviation * (number("δ", delta[at]) - both / count)
+            found.append(equation(f"∂L/∂x{here}", dx, slide.dx.reshape(-1, n)[at, k]))
+        return tuple(found)
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
         return signal.through_batch_norm(self.epsilon)

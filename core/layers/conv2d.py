@@ -11,6 +11,8 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+import numpy as np
+
 from ..engine.blas import add_transposed_times, times, times_transposed
 from ..engine.kernel import device, kernel
 from ..engine.layout import GEMM, ROWS
@@ -20,6 +22,7 @@ from ..errors import InputError
 from ..fields import about
 from ..initializers import GlorotNormal, Initializer, Zeros
 from ..text import N_, _
+from ..worked import Equation, LayerSlide, equation, number, sum_of
 from .base import NUMPY_WINDOWS, Layer, Parameter, Shape, image
 
 if TYPE_CHECKING:
@@ -143,6 +146,69 @@ class Conv2d(Layer, frozen=True, kw_only=True, tag="conv2d"):
             build.backward(conv2d_input_gradient, dx, y.gradient, weight.at, filters, windows, first)
         return y
 
+    def sees(self, given: Shape, unit: int) -> tuple[slice, slice, int | None] | None:
+        (above, _below), (left, _right) = self._padding(given)
+        i, j, _o = (int(n) for n in np.unravel_index(unit, self.output_shape(given)))
+        top, start = i * self.stride - above, j * self.stride - left
+        return slice(top, top + self.kernel_size), slice(start, start + self.kernel_size), None
+
+    def worked(self, slide: LayerSlide) -> tuple[Equation, ...]:
+        weight, sample = slide.parameters["weight"], slide.sample
+        (above, below), (left, right) = self._padding(slide.given)
+        x = np.pad(slide.x, ((0, 0), (above, below), (left, right), (0, 0)))  # zeros around the images
+        i, j, o = (int(n) for n in np.unravel_index(slide.unit, slide.shape))
+        u, v, c = (int(n) for n in np.unravel_index(slide.entry % weight[..., 0].size, weight.shape[:3]))
+        size, step = self.kernel_size, self.stride
+        if slide.phase == "forward":
+            window = x[sample, i * step : i * step + size, j * step : j * step + size]
+            row, column = _counted(1, "u", i * step - above), _counted(1, "v", j * step - left)
+            y = sum_of(f"Σ x[{row}, {column}, c] W[u, v, c, {o + 1}]", window, weight[..., o])
+            if self.bias:
+                y = y + number(f"b[{o + 1}]", slide.parameters["bias"][o])
+            return (equation(f"y{slide.place(slide.unit, slide.shape)}", y, slide.y[sample, i, j, o]),)
+        assert slide.dy is not None
+        delta, rows, columns = slide.dy, slide.shape[0], slide.shape[1]
+        down, across = (rows - 1) * step + 1, (columns - 1) * step + 1
+        seen = x[:, u : u + down : step, v : v + across : step, c]
+        row = _counted(step, "i", u + 1 - above - step)
+        column = _counted(step, "j", v + 1 - left - step)
+        dw = sum_of(f"Σ x[n, {row}, {column}, {c + 1}] δ[n, i, j, {o + 1}]", seen, delta[..., o])
+        places = _("n, i, j: {samples} samples, {places} places of the window each").format(
+            samples=len(x), places=rows * columns
+        )
+        name = f"∂L/∂W[{u + 1}, {v + 1}, {c + 1}, {o + 1}]"
+        found = [equation(name, dw, slide.gradients["weight"][u, v, c, o], places)]
+        if self.bias:
+            db = sum_of(f"Σ δ[n, i, j, {o + 1}]", delta[..., o])
+            found.append(equation(f"∂L/∂b[{o + 1}]", db, slide.gradients["bias"][o]))
+        if slide.dx is not None:
+            found.append(self._worked_pixel(slide, (i * step + u - above, j * step + v - left, c), (above, left)))
+        return tuple(found)
+
+    def _worked_pixel(self, slide: LayerSlide, pixel: tuple[int, int, int], zeros: tuple[int, int]) -> Equation:
+        """The gradient of a pixel (the nearest one of the image): the sum over all windows that it was in."""
+        assert slide.dy is not None
+        assert slide.dx is not None
+        weight, delta = slide.parameters["weight"], slide.dy[slide.sample]
+        r, k = min(max(pixel[0], 0), slide.given[0] - 1), min(max(pixel[1], 0), slide.given[1] - 1)
+        weights, deltas = [], []
+        for u in range(self.kernel_size):
+            for v in range(self.kernel_size):
+                i, p = divmod(r + zeros[0] - u, self.stride)
+                j, q = divmod(k + zeros[1] - v, self.stride)
+                if p == q == 0 and 0 <= i < len(delta) and 0 <= j < delta.shape[1]:
+                    weights.append(weight[u, v, pixel[2]])
+                    deltas.append(delta[i, j])
+        nothing = np.zeros((0, weight.shape[3]))
+        dx = sum_of(
+            f"Σ W[u, v, {pixel[2] + 1}, o] δ[i, j, o]",
+            np.array(weights) if weights else nothing,
+            np.array(deltas) if deltas else nothing,
+        )
+        at = int(np.ravel_multi_index((r, k, pixel[2]), slide.given))
+        words = _("over the {count} windows that the pixel was in, and all filters").format(count=len(weights))
+        return equation(f"∂L/∂x{slide.place(at, slide.given)}", dx, slide.dx[slide.sample, at], words)
+
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
         if not self.init.random:
             raise NotImplementedError("mean-field theory is about random weights")
@@ -207,6 +273,12 @@ class Conv2d(Layer, frozen=True, kw_only=True, tag="conv2d"):
             total = max(0, (count - 1) * self.stride + self.kernel_size - length) if self.padding == "same" else 0
             found.append((before, total - before))
         return found[0], found[1]
+
+
+def _counted(step: int, name: str, start: int) -> str:
+    """A place that moves with an index: "2i−1"."""
+    text = name if step == 1 else f"{step}{name}"
+    return text if start == 0 else f"{text}{start:+d}".replace("-", "\u2212")
 
 
 NUMPY = '''

@@ -12,6 +12,7 @@ from ..engine.memory import block, matrix
 from ..fields import about
 from ..initializers import GlorotNormal, Initializer, Zeros
 from ..text import N_, _
+from ..worked import Equation, LayerSlide, equation, number, sum_of
 from .base import Layer, Parameter, Shape
 
 if TYPE_CHECKING:
@@ -63,6 +64,25 @@ class Dense(Layer, frozen=True, kw_only=True, tag="dense"):
         if x.gradient >= 0:
             build.backward(dense_input_gradient, build.gradient_of(x), y.gradient, weight.at, n, m)
         return y
+
+    def worked(self, slide: LayerSlide) -> tuple[Equation, ...]:
+        weight, x, sample = slide.parameters["weight"], slide.flat(slide.x), slide.sample
+        i, j = slide.entry % len(weight), slide.unit
+        if slide.phase == "forward":
+            y = sum_of(f"Σᵢ x[i] W[i, {j + 1}]", x[sample], weight[:, j])
+            if self.bias:
+                y = y + number(f"b[{j + 1}]", slide.parameters["bias"][j])
+            return (equation(f"y[{j + 1}]", y, slide.flat(slide.y)[sample, j]),)
+        delta = slide.delta
+        dw = sum_of(f"Σₙ x[n, {i + 1}] δ[n, {j + 1}]", x[:, i], delta[:, j])
+        found = [equation(f"∂L/∂W[{i + 1}, {j + 1}]", dw, slide.gradients["weight"][i, j])]
+        if self.bias:
+            db = sum_of(f"Σₙ δ[n, {j + 1}]", delta[:, j])
+            found.append(equation(f"∂L/∂b[{j + 1}]", db, slide.gradients["bias"][j]))
+        if slide.dx is not None:
+            dx = sum_of(f"Σⱼ W[{i + 1}, j] δ[j]", weight[i], delta[sample])
+            found.append(equation(f"∂L/∂x[{i + 1}]", dx, slide.dx[sample, i]))
+        return tuple(found)
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
         if not self.init.random:

@@ -16,6 +16,7 @@ from ..engine.memory import block
 from ..engine.random import draw
 from ..fields import about
 from ..text import N_, _
+from ..worked import Equation, LayerSlide, constant, equation, number
 from .base import Group, Layer, Shape
 
 if TYPE_CHECKING:
@@ -73,6 +74,23 @@ class Dropout(Layer, frozen=True, kw_only=True, tag="dropout"):
         if x.gradient >= 0:
             build.backward(dropout_backward, build.gradient_of(x), y.gradient, mask, x.width)
         return y
+
+    def worked(self, slide: LayerSlide) -> tuple[Equation, ...]:
+        sample, k, here = slide.sample, slide.unit, slide.place(slide.unit, slide.shape)
+        rate = slide.live("rate", self.rate)
+        # the draw of exactly this number: the mask is a function of the place and the step alone
+        stream = int(random.bits(slide.key(PURPOSE), 1, slide.step)[0])
+        drawn = float(random.bits(stream, 1, sample * slide.flat(slide.y).shape[1] + k)[0] >> UPPER) * UNIT
+        mask = number("m", float(drawn >= rate))
+        kept = constant(1.0) - number("p", rate)
+        words = _("m is drawn: 0 with probability p, else 1")
+        if slide.phase == "forward":
+            y = mask * number(f"x{here}", slide.flat(slide.x)[sample, k]) / kept
+            return (equation(f"y{here}", y, slide.flat(slide.y)[sample, k], words),)
+        if slide.dx is None:
+            return ()
+        dx = mask * number("δ", slide.delta[sample, k]) / kept
+        return (equation(f"∂L/∂x{here}", dx, slide.dx[sample, k], words),)
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
         return signal.through_dropout(self.rate)

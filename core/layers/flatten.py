@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from ..engine.kernel import kernel
 from ..engine.layout import ROWS
 from ..engine.memory import block
 from ..text import N_, _
+from ..worked import Equation, LayerSlide, equation, number
 from .base import Group, Layer, Part, Shape
 
 if TYPE_CHECKING:
@@ -43,6 +46,20 @@ class Flatten(Layer, frozen=True, kw_only=True, tag="flatten"):
         if x.gradient >= 0:
             build.backward(flatten_backward, build.gradient_of(x), y.gradient, x.width)
         return y
+
+    def sees(self, given: Shape, unit: int) -> tuple[slice, slice, int | None] | None:
+        if len(given) != 3:
+            return None
+        row, column, channel = (int(n) for n in np.unravel_index(unit, given))
+        return slice(row, row + 1), slice(column, column + 1), channel
+
+    def worked(self, slide: LayerSlide) -> tuple[Equation, ...]:
+        k, sample, here = slide.unit, slide.sample, slide.place(slide.unit, slide.given)
+        if slide.phase == "forward":
+            return (equation(f"y[{k + 1}]", number(f"x{here}", slide.flat(slide.x)[sample, k]), slide.y[sample, k]),)
+        if slide.dx is None:
+            return ()
+        return (equation(f"∂L/∂x{here}", number(f"δ[{k + 1}]", slide.delta[sample, k]), slide.dx[sample, k]),)
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
         return signal.unchanged()

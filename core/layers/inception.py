@@ -14,6 +14,7 @@ from ..engine.memory import matrix
 from ..errors import InputError
 from ..fields import about
 from ..text import N_, _
+from ..worked import Equation, LayerSlide, equation, number
 from .base import Chain, Group, Layer, Shape, chain_shape
 
 if TYPE_CHECKING:
@@ -79,6 +80,31 @@ class Inception(Layer, frozen=True, kw_only=True, tag="inception"):
                 build.backward(concatenate_backward, build.gradient_of(part), y.gradient, *numbers)
             first += own
         return y
+
+    def worked(self, slide: LayerSlide) -> tuple[Equation, ...]:
+        sample, here = slide.sample, slide.place(slide.unit, slide.shape)
+        place, channel = divmod(slide.unit, slide.shape[-1])
+        branch, first = 0, 0
+        while channel >= first + slide.ends[branch].values.shape[-1]:
+            first += slide.ends[branch].values.shape[-1]
+            branch += 1
+        end = slide.ends[branch]
+        own = end.values.shape[-1]
+        k = place * own + channel - first
+        name = f"F{branch + 1}(x)" + slide.place(k, end.values.shape[1:])
+        if slide.phase == "forward":
+            y = number(name, slide.flat(end.values)[sample, k])
+            words = _("branch {number} puts out channels {first} to {last}").format(
+                number=branch + 1, first=first + 1, last=first + own
+            )
+            return (equation(f"y{here}", y, slide.flat(slide.y)[sample, slide.unit], words),)
+        # Several empty branches share one wire, and each has its own share of the gradient.
+        earlier = sum(other.at == end.at for other in slide.ends[:branch])
+        shares = [share for share in slide.shares if share.at == end.at]
+        if len(shares) <= earlier:
+            return ()
+        delta = number(f"δ{here}", slide.delta[sample, slide.unit])
+        return (equation(f"∂L/∂{name}", delta, slide.flat(shares[earlier].values)[sample, k]),)
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
         from ..theory.mean_field import side_by_side, through_chain

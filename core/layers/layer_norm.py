@@ -17,6 +17,7 @@ from ..engine.memory import block, matrix
 from ..fields import about
 from ..initializers import Constant, Zeros
 from ..text import N_, _
+from ..worked import Equation, LayerSlide, equation, number, sum_of, sum_of_squares
 from .base import Group, Layer, Parameter, Shape
 
 if TYPE_CHECKING:
@@ -71,6 +72,43 @@ class LayerNorm(Layer, frozen=True, kw_only=True, tag="layer_norm"):
         learned = gamma.at, gamma.gradient, beta.gradient
         build.backward(layer_norm_backward, x.at, dx, y.gradient, *learned, centers, scales, x.width)
         return y
+
+    def worked(self, slide: LayerSlide) -> tuple[Equation, ...]:
+        sample, k, here = slide.sample, slide.unit, slide.place(slide.unit, slide.shape)
+        values = slide.flat(slide.x)[sample].astype(np.float64)
+        gammas = slide.parameters["gamma"].ravel()
+        count, epsilon = number("N", len(values)), number("ε", self.epsilon)
+        mean = sum_of("Σ x", values) / count
+        mu = mean.named("μ")
+        variance = sum_of_squares("Σ (x − μ)²", values - mean.value) / count
+        deviation = (variance.named("σ²") + epsilon).root()
+        if slide.phase == "forward":
+            gamma, beta = number("γ", gammas[k]), number("β", slide.parameters["beta"].ravel()[k])
+            y = gamma * (number("x", values[k]) - mu) / deviation + beta
+            over = _("over the {count} numbers of this sample").format(count=len(values))
+            return (
+                equation("μ", mean, words=over),
+                equation("σ²", variance),
+                equation(f"y{here}", y, slide.flat(slide.y)[sample, k]),
+            )
+        delta = slide.delta.astype(np.float64)
+        every = slide.flat(slide.x).astype(np.float64)
+        normal = (every - every.mean(axis=1, keepdims=True)) / np.sqrt(every.var(axis=1, keepdims=True) + self.epsilon)
+        dgamma = sum_of(f"Σₙ δ[n, {k + 1}] x̂[n, {k + 1}]", delta[:, k], normal[:, k])
+        found = [
+            equation(f"∂L/∂β[{k + 1}]", sum_of(f"Σₙ δ[n, {k + 1}]", delta[:, k]), slide.gradients["beta"].ravel()[k]),
+            equation(f"∂L/∂γ[{k + 1}]", dgamma, slide.gradients["gamma"].ravel()[k], _("x̂ = (x − μ) / √(σ² + ε)")),
+        ]
+        if slide.dx is not None:
+            d = gammas.astype(np.float64) * delta[sample]
+            total, slope = sum_of("Σ d", d) / count, sum_of("Σ d x̂", d, normal[sample]) / count
+            dx = number("d", d[k]) - total.named("d̄") - number("x̂", normal[sample, k]) * slope.named("s")
+            found += [
+                equation("d̄", total, words=_("d = γ δ, over the numbers of this sample")),
+                equation("s", slope),
+                equation(f"∂L/∂x{here}", dx / deviation, slide.dx[sample, k]),
+            ]
+        return tuple(found)
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
         return signal.through_layer_norm(self.epsilon)

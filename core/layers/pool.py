@@ -16,6 +16,7 @@ from ..engine.memory import block, matrix
 from ..errors import InputError
 from ..fields import about
 from ..text import N_, _
+from ..worked import Array, Equation, LayerSlide, equation, largest_of, number, sum_of
 from .base import NUMPY_WINDOWS, Group, Layer, Shape, image
 
 if TYPE_CHECKING:
@@ -69,6 +70,37 @@ class Pool(Layer, frozen=True, kw_only=True):
         """What kernels need to know: height, width, channels, size, stride, windows down and across."""
         rows, columns, _channels = self.output_shape(given)
         return *given, self.size, self.step, rows, columns
+
+    def entries(self, given: Shape) -> int:
+        return self.size**2
+
+    def sees(self, given: Shape, unit: int) -> tuple[slice, slice, int | None] | None:
+        i, j, c = (int(n) for n in np.unravel_index(unit, self.output_shape(given)))
+        return slice(i * self.step, i * self.step + self.size), slice(j * self.step, j * self.step + self.size), c
+
+    def window(self, slide: LayerSlide) -> tuple[Array, str]:
+        """The numbers of the chosen unit's window, (size, size), and how its place is written."""
+        i, j, c = (int(n) for n in np.unravel_index(slide.unit, slide.shape))
+        top, left = i * self.step, j * self.step
+        rows, columns = f"{top + 1}–{top + self.size}", f"{left + 1}–{left + self.size}"
+        part = slide.x[slide.sample, top : top + self.size, left : left + self.size, c]
+        return part, f"x[{rows}, {columns}, {c + 1}]"
+
+    def pixel(self, slide: LayerSlide) -> tuple[int, int, int]:
+        """The chosen pixel of the chosen unit's window."""
+        i, j, c = (int(n) for n in np.unravel_index(slide.unit, slide.shape))
+        u, v = divmod(slide.entry % self.size**2, self.size)
+        return i * self.step + u, j * self.step + v, c
+
+    def windows_with(self, slide: LayerSlide, pixel: tuple[int, int, int]) -> list[tuple[int, int]]:
+        """The places (i, j) of all windows that a pixel is in."""
+        down, across, _channels = slide.shape
+        return [
+            (i, j)
+            for i in range(down)
+            for j in range(across)
+            if 0 <= pixel[0] - i * self.step < self.size and 0 <= pixel[1] - j * self.step < self.size
+        ]
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
         raise NotImplementedError("mean-field theory does not follow how alike the pixels of a window are")
@@ -137,6 +169,31 @@ class MaxPool(Pool, frozen=True, kw_only=True, tag="max_pool"):
         windows = windows[:, :: self.step, :: self.step].reshape(-1, self.size**2)
         return windows.argmax(axis=1)
 
+    def worked(self, slide: LayerSlide) -> tuple[Equation, ...]:
+        here = slide.place(slide.unit, slide.shape)
+        if slide.phase == "forward":
+            window, place = self.window(slide)
+            y = largest_of(f"max {place}", window)
+            return (equation(f"y{here}", y, slide.flat(slide.y)[slide.sample, slide.unit]),)
+        if slide.dx is None:
+            return ()
+        assert slide.dy is not None
+        r, k, c = pixel = self.pixel(slide)
+        deltas = []
+        for i, j in self.windows_with(slide, pixel):
+            top, left = i * self.step, j * self.step
+            window = slide.x[slide.sample, top : top + self.size, left : left + self.size, c].ravel()
+            strange = np.flatnonzero(np.isnan(window))
+            winner = int(strange[-1]) if len(strange) else int(window.argmax())
+            if divmod(winner, self.size) == (r - top, k - left):
+                deltas.append(slide.dy[slide.sample, i, j, c])
+        at = int(np.ravel_multi_index(pixel, slide.given))
+        words = _("over the {count} windows whose largest number this pixel was; the others send nothing back").format(
+            count=len(deltas)
+        )
+        dx = sum_of("Σ δ", np.array(deltas))
+        return (equation(f"∂L/∂x{slide.place(at, slide.given)}", dx, slide.dx[slide.sample, at], words),)
+
     def emit(self, build: Builder, x: Wire) -> Wire:
         y = build.wire(self.output_shape(x.shape))
         winners = build.scratch(build.batch_size * y.width, N_("winners"), role="index")
@@ -155,6 +212,23 @@ class AveragePool(Pool, frozen=True, kw_only=True, tag="average_pool"):
     group: ClassVar[Group] = "shape"
     formula: ClassVar[str] = "y[i, j, c] = 1/k² Σ x[s i + u, s j + v, c],  0 ≤ u, v < k"
     source: ClassVar[str] = "torch.nn.AvgPool2d"
+
+    def worked(self, slide: LayerSlide) -> tuple[Equation, ...]:
+        area = number("k²", self.size**2)
+        if slide.phase == "forward":
+            window, place = self.window(slide)
+            y = sum_of(f"Σ {place}", window) / area
+            here = slide.place(slide.unit, slide.shape)
+            return (equation(f"y{here}", y, slide.flat(slide.y)[slide.sample, slide.unit]),)
+        if slide.dx is None:
+            return ()
+        assert slide.dy is not None
+        pixel = self.pixel(slide)
+        deltas = np.array([slide.dy[slide.sample, i, j, pixel[2]] for i, j in self.windows_with(slide, pixel)])
+        at = int(np.ravel_multi_index(pixel, slide.given))
+        words = _("over the {count} windows that the pixel was in").format(count=len(deltas))
+        dx = sum_of("Σ δ", deltas) / area
+        return (equation(f"∂L/∂x{slide.place(at, slide.given)}", dx, slide.dx[slide.sample, at], words),)
 
     def emit(self, build: Builder, x: Wire) -> Wire:
         y = build.wire(self.output_shape(x.shape))
@@ -179,6 +253,24 @@ class GlobalAveragePool(Layer, frozen=True, kw_only=True, tag="global_average_po
 
     def output_shape(self, given: Shape) -> Shape:
         return (image(given, _(self.label))[2],)
+
+    def entries(self, given: Shape) -> int:
+        return given[0] * given[1]
+
+    def sees(self, given: Shape, unit: int) -> tuple[slice, slice, int | None] | None:
+        return slice(0, given[0]), slice(0, given[1]), unit
+
+    def worked(self, slide: LayerSlide) -> tuple[Equation, ...]:
+        height, width, channels = slide.given
+        area, c = number("h w", height * width), slide.unit
+        if slide.phase == "forward":
+            y = sum_of(f"Σ x[i, j, {c + 1}]", slide.x[slide.sample, :, :, c]) / area
+            return (equation(f"y[{c + 1}]", y, slide.y[slide.sample, c]),)
+        if slide.dx is None:
+            return ()
+        at = (slide.entry % (height * width)) * channels + c
+        dx = number(f"δ[{c + 1}]", slide.delta[slide.sample, c]) / area
+        return (equation(f"∂L/∂x{slide.place(at, slide.given)}", dx, slide.dx[slide.sample, at]),)
 
     def emit(self, build: Builder, x: Wire) -> Wire:
         height, width, channels = x.shape

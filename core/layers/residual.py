@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..fields import about
 from ..initializers import HeNormal
 from ..text import N_, _
+from ..worked import Equation, LayerSlide, Values, equation, number
 from .base import Chain, Group, Layer, Shape, chain_shape
 
 if TYPE_CHECKING:
@@ -95,6 +96,28 @@ class Residual(Layer, frozen=True, kw_only=True, tag="residual"):
             if wire.gradient >= 0:
                 build.backward(add_backward, build.gradient_of(wire), y.gradient, y.width, factor)
         return y
+
+    def worked(self, slide: LayerSlide) -> tuple[Equation, ...]:
+        sample, k, here = slide.sample, slide.unit, slide.place(slide.unit, slide.shape)
+        branch, scale = slide.ends[0], number("α", self.scale)
+        projected = len(slide.ends) > 1
+        around, name = (slide.ends[1], "S(x)") if projected else (Values(slide.input_at, slide.x), "x")
+        if slide.phase == "forward":
+            skipped = number(f"{name}{here}", slide.flat(around.values)[sample, k])
+            inside = number(f"F(x){here}", slide.flat(branch.values)[sample, k])
+            y = skipped + (inside if self.scale == 1.0 else scale * inside)
+            return (equation(f"y{here}", y, slide.flat(slide.y)[sample, k]),)
+        delta = number("δ", slide.delta[sample, k])
+        inward = delta if self.scale == 1.0 else scale * delta
+        found = []
+        # The block has asked for room for the way around first; a body that is empty shares its wire.
+        shares = list(slide.shares)
+        for at, symbols, term in ((around.at, name, delta), (branch.at, "F(x)", inward)):
+            share = next((s for s in shares if s.at == at), None)
+            if share is not None:
+                shares.remove(share)
+                found.append(equation(f"∂L/∂{symbols}{here}", term, slide.flat(share.values)[sample, k]))
+        return tuple(found)
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
         from ..theory.mean_field import through_chain

@@ -19,6 +19,7 @@ from ..errors import InputError
 from ..fields import about
 from ..initializers import Zeros
 from ..text import N_, _
+from ..worked import Equation, LayerSlide, equation, number, sum_of, sum_of_squares
 from .base import Group, Layer, Parameter, Part, Shape
 
 if TYPE_CHECKING:
@@ -114,6 +115,34 @@ class WeightNorm(Layer, frozen=True, kw_only=True, tag="weight_norm"):
         gradients = weight.gradient, direction.gradient, magnitude.gradient
         build.backward(weight_norm_backward, direction.at, magnitude.at, *gradients, lengths, room, n, m)
         return y
+
+    def sees(self, given: Shape, unit: int) -> tuple[slice, slice, int | None] | None:
+        return self.layer.sees(given, unit)
+
+    def worked(self, slide: LayerSlide) -> tuple[Equation, ...]:
+        direction, magnitude = slide.parameters["direction"], slide.parameters["magnitude"]
+        units = direction.shape[-1]
+        o, column = slide.unit % units, direction.reshape(-1, units)
+        i = slide.entry % len(column)
+        length = sum_of_squares(f"Σᵢ v[i, {o + 1}]²", column[:, o]).root()
+        norm, g = length.named("‖v‖"), number(f"g[{o + 1}]", magnitude[o])
+        v = number(f"v[{i + 1}, {o + 1}]", column[i, o])
+        inner = self.layer.worked(slide)
+        if slide.phase == "forward":
+            weight = slide.parameters["weight"].reshape(-1, units)
+            return (
+                equation("‖v‖", length, words=_("over the weights that lead into the unit")),
+                equation(f"W[{i + 1}, {o + 1}]", g / norm * v, weight[i, o]),
+                *inner,
+            )
+        dw = slide.gradients["weight"].reshape(-1, units)
+        dg = sum_of(f"Σᵢ ∂L/∂W[i, {o + 1}] v[i, {o + 1}]", dw[:, o], column[:, o]) / norm
+        dv = g / norm * (number("∂L/∂W", dw[i, o]) - dg.named("∂L/∂g") * v / norm)
+        return (
+            *inner,
+            equation(f"∂L/∂g[{o + 1}]", dg, slide.gradients["magnitude"][o]),
+            equation(f"∂L/∂v[{i + 1}, {o + 1}]", dv, slide.gradients["direction"].reshape(-1, units)[i, o]),
+        )
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
         return self.layer.mean_field(signal, given)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..interop.numpy import NumpyScript
     from ..interop.pytorch import PyTorchScript
     from ..layers.base import Shape
+    from ..worked import Equation, LossSlide
 
 Array = NDArray[np.float64]
 
@@ -100,6 +101,10 @@ class Loss(Kind, frozen=True, kw_only=True):
     def pieces(self, outputs: NDArray[np.floating], t: NDArray[np.floating]) -> NDArray[np.int64]:
         """On which smooth piece of the loss each output (n, width) lies; empty where it is smooth everywhere."""
         return np.zeros(0, dtype=np.int64)
+
+    def worked(self, slide: LossSlide) -> tuple[Equation, ...]:
+        """How the loss comes about, or on the way back its gradient, with the numbers of the step in the formulas."""
+        raise NotImplementedError
 
     def predict(self, outputs: Array) -> Array:
         """What a network with outputs (n, width) answers: probabilities, or the outputs themselves. Averages of several

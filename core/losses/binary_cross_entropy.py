@@ -14,7 +14,8 @@ from ..engine.elementary import log1p_exp, sigmoid_of
 from ..engine.kernel import kernel
 from ..engine.layout import LOSS, ROWS
 from ..engine.memory import block
-from ..text import N_
+from ..text import N_, _
+from ..worked import Equation, LossSlide, constant, equation, exponential, function, negative, number, sum_of
 from .base import Array, Loss
 
 if TYPE_CHECKING:
@@ -44,6 +45,25 @@ class BinaryCrossEntropy(Loss, frozen=True, kw_only=True, tag="binary_cross_entr
         from scipy.special import expit
 
         return np.asarray(expit(outputs))
+
+    def worked(self, slide: LossSlide) -> tuple[Equation, ...]:
+        sample, k, count = slide.sample, slide.unit, number("N", slide.z.size)
+        z, t = number(f"z[{k + 1}]", slide.z[sample, k]), number(f"t[{k + 1}]", slide.t[sample, k])
+        one = constant(1.0)
+        p = one / (one + exponential(negative(z)))
+        found = [equation(f"p[{k + 1}]", p, words=_("the sigmoid of the chosen output"))]
+        if slide.phase == "backward":
+            dz = (p.named("p") - t) / count
+            return *found, equation(f"∂L/∂z[{k + 1}]", dz, slide.dz[sample, k], _("N = samples × outputs"))
+        given = slide.z.astype(np.float64)
+        # log(1 + exp(z)) − z t, which is the same and does not overflow
+        parts = np.logaddexp(0.0, given) - given * slide.t
+        part = function("ln(1 + exp({}))", np.logaddexp(0.0, z.value), z) - z * t
+        return (
+            *found,
+            equation("ℓ", part, words=_("−t ln p − (1 − t) ln(1 − p) of the chosen output, written without p")),
+            equation("L", sum_of("Σ ℓ", parts) / count, slide.value, _("N = samples × outputs")),
+        )
 
     def of_each(self, predictions: Array, t: Array) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):

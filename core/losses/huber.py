@@ -13,7 +13,8 @@ from ..engine.kernel import kernel
 from ..engine.layout import LOSS, ROWS
 from ..engine.memory import block
 from ..fields import about
-from ..text import N_
+from ..text import N_, _
+from ..worked import Equation, LossSlide, absolute, chosen, constant, equation, function, number, sum_of
 from .base import Array, Loss
 
 if TYPE_CHECKING:
@@ -47,6 +48,28 @@ class Huber(Loss, frozen=True, kw_only=True, tag="huber"):
         numbers = x.at, x.gradient, build.targets.at, x.width, build.constant(self.delta)
         build.forward(huber_forward, *numbers)
         build.backward(huber_backward, *numbers)
+
+    def worked(self, slide: LossSlide) -> tuple[Equation, ...]:
+        sample, k, delta = slide.sample, slide.unit, number("δ", self.delta)
+        y, t = number(f"y[{k + 1}]", slide.z[sample, k]), number(f"t[{k + 1}]", slide.t[sample, k])
+        count, off = number("N", slide.z.size), slide.z.astype(np.float64) - slide.t
+        r = (y - t).named("r")
+        cases = "r²/2 if |r| < δ else δ (|r| − δ/2)"
+        half = constant(2.0)
+        near = abs(r.value) < self.delta
+        found = [equation("r", y - t, words=_("how far the chosen output is off"))]
+        if slide.phase == "backward":
+            inner = function("max(−δ, min(δ, {}))", np.clip(r.value, -self.delta, self.delta), r)
+            return *found, equation(f"∂L/∂y[{k + 1}]", inner / count, slide.dz[sample, k], _("N = samples × outputs"))
+        part = chosen(cases, r.squared() / half if near else delta * (absolute(r) - delta / half))
+        far = np.abs(off)
+        parts = np.where(far < self.delta, 0.5 * far * far, self.delta * (far - 0.5 * self.delta))
+        mean = sum_of("Σ ℓ", parts) / count
+        return (
+            *found,
+            equation("ℓ", part, words=_("the part of the chosen output")),
+            equation("L", mean, slide.value, _("N = samples × outputs")),
+        )
 
     def of_each(self, predictions: Array, t: Array) -> Array:
         far = np.abs(predictions - t)

@@ -9,7 +9,8 @@ import numpy as np
 from ..engine.kernel import kernel
 from ..engine.layout import LOSS, ROWS
 from ..engine.memory import block
-from ..text import N_
+from ..text import N_, _
+from ..worked import Equation, LossSlide, constant, equation, number, sum_of_squares
 from .base import Array, Loss
 
 if TYPE_CHECKING:
@@ -32,6 +33,19 @@ class MeanSquaredError(Loss, frozen=True, kw_only=True, tag="mse"):
         numbers = x.at, x.gradient, build.targets.at, x.width
         build.forward(squared_error_forward, *numbers)
         build.backward(squared_error_backward, *numbers)
+
+    def worked(self, slide: LossSlide) -> tuple[Equation, ...]:
+        sample, k = slide.sample, slide.unit
+        y, t = number(f"y[{k + 1}]", slide.z[sample, k]), number(f"t[{k + 1}]", slide.t[sample, k])
+        count = number("N", slide.z.size)
+        if slide.phase == "backward":
+            dy = constant(2.0) * (y - t) / count
+            return (equation(f"∂L/∂y[{k + 1}]", dy, slide.dz[sample, k], _("N = samples × outputs")),)
+        off = slide.z.astype(np.float64) - slide.t
+        return (
+            equation(f"r[{k + 1}]²", (y - t).squared(), words=_("the part of the chosen output")),
+            equation("L", sum_of_squares("Σ (y − t)²", off) / count, slide.value, _("N = samples × outputs")),
+        )
 
     def of_each(self, predictions: Array, t: Array) -> Array:
         return np.asarray(((predictions - t) ** 2).mean(axis=1))

@@ -12,7 +12,8 @@ from ..engine.kernel import kernel
 from ..engine.layout import LOSS, ROWS
 from ..engine.memory import matrix
 from ..fields import about
-from ..text import N_
+from ..text import N_, _
+from ..worked import Equation, LossSlide, equation, exponential, number, sum_of
 from .base import Array, Loss
 
 if TYPE_CHECKING:
@@ -42,6 +43,31 @@ class SoftmaxCrossEntropy(Loss, frozen=True, kw_only=True, tag="softmax_cross_en
         numbers = x.at, probabilities, build.targets.at, x.width, build.constant(self.label_smoothing)
         build.forward(cross_entropy_forward, *numbers)
         build.backward(cross_entropy_backward, *numbers)
+
+    def worked(self, slide: LossSlide) -> tuple[Equation, ...]:
+        sample, k, rows = slide.sample, slide.unit, number("n", len(slide.z))
+        given = slide.z.astype(np.float64)
+        largest = given.max(axis=1, keepdims=True)
+        powers = np.exp(given - largest)
+        mass = powers.sum(axis=1)
+        # The largest output is subtracted from all of them first: the quotient stays, and nothing overflows.
+        z = number(f"z[{k + 1}]", given[sample, k]) - number("max z", largest[sample, 0])
+        p = exponential(z) / sum_of("Σ exp(z[j] − max z)", powers[sample])
+        q = (1.0 - self.label_smoothing) * slide.t + self.label_smoothing / slide.z.shape[1]
+        target = number(f"q[{k + 1}]", q[sample, k])
+        if slide.phase == "backward":
+            dz = (p.named(f"p[{k + 1}]") - target) / rows
+            samples = _("n samples")
+            return equation(f"p[{k + 1}]", p), equation(f"∂L/∂z[{k + 1}]", dz, slide.dz[sample, k], samples)
+        logs = np.log(mass)[:, None] - (given - largest)  # −ln p
+        parts = np.where(q != 0.0, q * logs, 0.0)
+        own = int(np.argmax(slide.t[sample]))
+        surprise = sum_of("Σ q[j] (−ln p[j])", parts[sample])
+        return (
+            equation(f"p[{k + 1}]", p, slide.dz[sample, k]),
+            equation("ℓ", surprise, words=_("this sample’s; its class is output {number}").format(number=own + 1)),
+            equation("L", sum_of("Σ ℓ", parts.sum(axis=1)) / rows, slide.value, _("n samples")),
+        )
 
     def predict(self, outputs: Array) -> Array:
         with np.errstate(invalid="ignore"):  # two infinite outputs: their answer is NaN

@@ -11,11 +11,11 @@ import pyqtgraph as pg
 from numpy.typing import NDArray
 from PySide6.QtCore import QPointF, QRectF, Qt
 
-from layerscope.core.figures.figure import Axis, Band, Boxes, Heatmap, Line, Plot
+from layerscope.core.figures.figure import Axis, Band, Boxes, Heatmap, Line, Outline, Plot
 from layerscope.core.figures.palette import BAND, FAINT, INNER_BOX, OUTER_BOX, Theme
 from layerscope.core.figures.scales import TICKS, Frame, color_limits, frames, inverse, transform
 
-from .marks import BandItem, BoxesItem, BoxLook, HeatmapItem, LineItem, color_table, decimated, near
+from .marks import BandItem, BoxesItem, BoxLook, HeatmapItem, LineItem, OutlineItem, color_table, decimated, near
 
 if TYPE_CHECKING:
     from .painter import FigureView
@@ -71,6 +71,8 @@ class PlotBox(pg.ViewBox):
             self.area.view.reset_view()
         elif self.area.view.time_plots:
             self.area.scrub_to(ev.pos())
+        else:
+            self.area.clicked(ev.pos())
 
 
 @dataclass
@@ -86,6 +88,8 @@ class PlotArea:
     pools: dict[type, list[Any]] = field(default_factory=dict)
     settled: dict[str, tuple[tuple[object, ...], Frame]] = field(default_factory=dict)  # see `spaced` in painter.py
     _spans: dict[str, tuple[Frame, tuple[float, float]]] = field(default_factory=dict)
+    column: tuple[float, float] | None = None  # from where to where it may write, where others stand beside it
+    foot: tuple[str, ...] = ()  # what is written below, as it fits
     names_x: bool = True  # whether the horizontal axis is written below; not where the next plot has the same
 
     def __post_init__(self) -> None:
@@ -156,6 +160,15 @@ class PlotArea:
         place = self.box.mapToView(position).x()
         low, high = self.auto["x"].range
         self.view.point_at(float(inverse(min(max(place, low), high), self.auto["x"].scale, self.plot.x.linear_below)))
+
+    def clicked(self, position: QPointF) -> None:
+        """The person points at a place of the plot; `position` in pixels of the box."""
+        place = self.box.mapToView(position)
+        ends = []
+        for side, at in (("x", place.x()), ("y", place.y())):
+            frame = self.auto[side]
+            ends.append(float(inverse(at, frame.scale, frame.linear_below)))
+        self.view.clicked.emit(self.view.areas.index(self), *ends)
 
     def span(self, side: str) -> tuple[float, float]:
         """The shown range as places; worked out once a frame, because every point asks for it."""
@@ -262,11 +275,16 @@ class PlotArea:
                 shares,
                 x_frame.places(heatmap.x_edges),
                 y_frame.places(heatmap.y_edges),
-                color_table(heatmap.colormap),
+                color_table(heatmap.colormap, theme.name),
                 theme.color("grid"),
                 columns,
             )
             _lift(item, -20)
+
+        outlines = [m for m in marks if isinstance(m, Outline)]
+        for outline, item in zip(outlines, self._pool(OutlineItem, len(outlines)), strict=True):
+            item.show_outlines(outline.corners, theme.color(outline.color), paper, 1.5 * thickness, bounds)
+            _lift(item, 30)
 
     def remove(self) -> None:
         self.view.canvas.scene().removeItem(self.box)

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from html import escape
 from typing import Any, ClassVar
 
@@ -85,6 +86,8 @@ class Panel(QFrame):
         self.maximized = False
         self._stale = True
         self._failed = ""
+        self._wish = object()  # what the session knows this panel by: it must not keep a panel that is gone
+        self.destroyed.connect(partial(session.want, self._wish, ()))
         self.setProperty("surface", "card")
         self.setObjectName(f"panel-{self.name}")
         self.setProperty("panel", self.name)
@@ -251,7 +254,7 @@ class Panel(QFrame):
     def _want(self) -> None:
         """Ask for the answers that the figure draws, while somebody looks at it."""
         needs = self._needs()
-        self.session.want(self, needs if self.isVisible() else ())
+        self.session.want(self._wish, needs if self.isVisible() else ())
         self._ask.setVisible(any(study.demanded for study in needs))
         self._show_asking()
 
@@ -270,8 +273,12 @@ class Panel(QFrame):
 
     def set_option(self, path: str, value: Any, _gesture: str = "") -> None:
         """Set one option; what is not allowed is said and changes nothing."""
+        self.set_options({**msgspec.to_builtins(self.options), path: value})
+
+    def set_options(self, values: Mapping[str, Any]) -> None:
+        """Set all options at once; what is not allowed is said and changes nothing."""
         try:
-            self.options = build(type(self.options), {**msgspec.to_builtins(self.options), path: value})
+            self.options = build(type(self.options), dict(values))
         except InputError as error:
             self.say(str(error), "alarm")
             return

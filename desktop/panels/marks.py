@@ -23,7 +23,7 @@ from PySide6.QtGui import QColor, QImage, QPainter, QPainterPath, QPen, QPixmap
 from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
 from layerscope.core.figures.figure import Dash, Marker
-from layerscope.core.figures.palette import DASHES
+from layerscope.core.figures.palette import DASHES, diverging
 
 Array = NDArray[np.float64]
 
@@ -311,20 +311,64 @@ def _evenly(cells: Array, edges: Array, most: int) -> tuple[Array, Array]:
     return cells[:, np.clip(np.searchsorted(edges, centers) - 1, 0, cells.shape[1] - 1)], new
 
 
-_tables: dict[str, NDArray[np.uint8]] = {}
+class OutlineItem(MarkItem):
+    """Rectangles with a halo, so that they stand out from whatever is below them; small ones are drawn larger."""
+
+    LEAST = 6.0  # pixels
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._corners: list[tuple[float, float, float, float]] = []
+        self._ink, self._paper, self._width = "#000000", "#ffffff", 1.0
+
+    def show_outlines(self, corners: Array, ink: str, paper: str, width: float, bounds: QRectF) -> None:
+        """corners: (n, 4) left, bottom, right, top."""
+        self._corners = [(left, bottom, right, top) for left, bottom, right, top in corners.tolist()]
+        self._ink, self._paper, self._width = ink, paper, width
+        self._renew(bounds)
+
+    def boundingRect(self) -> QRectF:
+        room = 0.1 * max(self._bounds.width(), self._bounds.height())
+        return self._bounds.adjusted(-room, -room, room, room)
+
+    def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
+        to_pixels = painter.transform()
+        painter.save()
+        painter.resetTransform()
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        boxes = []
+        for left, bottom, right, top in self._corners:
+            box = to_pixels.mapRect(QRectF(left, bottom, right - left, top - bottom)).normalized()
+            across, down = (max(0.0, 0.5 * (self.LEAST - side)) for side in (box.width(), box.height()))
+            boxes.append(box.adjusted(-across, -down, across, down))
+        for color, width in ((self._paper, self._width + 2.0), (self._ink, self._width)):
+            made = pen(color, width)
+            made.setJoinStyle(Qt.PenJoinStyle.MiterJoin)
+            painter.setPen(made)
+            painter.drawRects(boxes)
+        painter.restore()
 
 
-def color_table(name: str) -> NDArray[np.uint8]:
-    """(256, 4) colors of a map, opaque."""
-    if name not in _tables:
-        _tables[name] = pg.colormap.get(name).getLookupTable(nPts=256, alpha=True).astype(np.uint8)
-    return _tables[name]
+_tables: dict[tuple[str, str], NDArray[np.uint8]] = {}
+
+
+def color_table(name: str, theme: str = "") -> NDArray[np.uint8]:
+    """(256, 4) colors of a map, opaque; the one called "diverging" is the theme's."""
+    key = name, theme if name == "diverging" else ""
+    if key not in _tables:
+        if name == "diverging":
+            colors = np.array(diverging(theme), dtype=np.uint8)
+            _tables[key] = np.column_stack([colors, np.full(len(colors), 255, dtype=np.uint8)])
+        else:
+            _tables[key] = pg.colormap.get(name).getLookupTable(nPts=256, alpha=True).astype(np.uint8)
+    return _tables[key]
 
 
 @cache
-def color_strip(name: str) -> QImage:
+def color_strip(name: str, theme: str = "") -> QImage:
     """The colors of a map below one another, the greatest value on top."""
-    table = np.ascontiguousarray(color_table(name)[::-1])
+    table = np.ascontiguousarray(color_table(name, theme)[::-1])
     return QImage(table.tobytes(), 1, len(table), 4, QImage.Format.Format_RGBA8888).copy()
 
 

@@ -36,6 +36,7 @@ from layerscope.core.figures.legend import Entry, is_lane, legend
 from layerscope.core.figures.palette import BAND, FAINT, INNER_BOX, OUTER_BOX, Theme
 from layerscope.core.figures.placement import covered, place_texts
 from layerscope.core.figures.scales import TICKS, Frame, Frames, Tick, color_limits, thinned, ticks
+from layerscope.core.figures.writing import Page, laid_out, under, wrapped
 
 from ..theme import current
 from .area import PlotArea, Side
@@ -50,6 +51,9 @@ SAMPLE = 24.0  # of a legend's entry
 NOTES_SECONDS = 0.5  # for which a note stays where it is, so that it can be read while the data move
 LEGEND_ROWS = 2
 CROWDED = 4.5  # lines of text a plot below which titles go into the plots
+LARGEST_CELL = 2.2  # of a matrix, in sizes of text
+BESIDE = 2.0  # sizes of text between plots side by side, where their signs stand
+LEAST_PICTURE = 7.0  # lines of text that plots side by side keep, however much there is to write
 SCARCE = 240.0  # pixels of height below which room is saved
 
 
@@ -139,10 +143,12 @@ class FigureView(QWidget):
 
     zoomed    a person has changed the shown range, or put it back
     pointed   a person points at a moment, in data units of x (only where `time_plots`)
+    clicked   a person clicks on a plot: its number, x and y in data units (elsewhere)
     """
 
     zoomed = Signal()
     pointed = Signal(float)
+    clicked = Signal(int, float, float)
 
     def __init__(self, parent: QWidget | None = None, time_plots: bool = False):
         super().__init__(parent)
@@ -156,6 +162,8 @@ class FigureView(QWidget):
         self._is_laid_out = False
         self._is_crowded = False  # titles stand in the plots, because there is no room above them
         self._scale: Heatmap | None = None
+        self._page: Page | None = None  # what is written below the plots, as it fits
+        self._page_top = 0.0
         self.theme: Theme = current()
         self._has_background = False
         self._fonts = Fonts(self.font())
@@ -265,7 +273,16 @@ class FigureView(QWidget):
         self._follow_theme()
         top = self._lay_out_legend(size.width()) + 4.0
         heights = self.figure.heights if len(self.figure.heights) == len(self.areas) else (1.0,) * len(self.areas)
+        self._page = None
+        if self.figure.words:
+            size = self._lay_out_words(size, top)
+        if self.figure.beside:
+            self._lay_out_beside(size, top)
+            self._laid_out()
+            return
         room = size.height() - top
+        for area in self.areas:
+            area.column, area.foot = None, ()
         for area, following in itertools.zip_longest(self.areas, self.areas[1:]):
             area.names_x = following is None or following.plot.x != area.plot.x
         self._is_crowded = len(self.areas) > 1 and room < CROWDED * self._fonts.height * len(self.areas)
@@ -285,11 +302,74 @@ class FigureView(QWidget):
             area.frames["x"] = self._fitted(area, "x")
             area.place_items(self.theme, self.thickness)
             top += above + high + below
+        self._laid_out()
+
+    def _laid_out(self) -> None:
         self.reading = self._read()
         self._under.prepareGeometryChange()
         self._over.prepareGeometryChange()
         self._under.update()
         self._over.update()
+
+    def _lay_out_words(self, size: QRectF, top: float) -> QRectF:
+        """Break what is written below the plots into lines; the room that is left above it."""
+        fonts = self._fonts
+
+        def measure(text: str, bold: bool) -> float:
+            return fonts.bold_metrics.horizontalAdvance(text) if bold else fonts.width(text)
+
+        assert self.figure is not None
+        line, wide = fonts.height + 2.0, size.width() - 2.0 * EDGE
+        least = LEAST_PICTURE * fonts.height if self.areas else 0.0
+        most = max(1, int((size.height() - top - least) / line))
+        self._page = laid_out(self.figure.words, measure, wide, 1.6 * fonts.size, most, 2.0 * fonts.size)
+        self._page_top = size.height() - line * self._page.lines - 4.0
+        return QRectF(0.0, 0.0, size.width(), self._page_top - 4.0)
+
+    def _lay_out_beside(self, size: QRectF, top: float) -> None:
+        """Plots side by side, each with its title above and its foot below."""
+        fonts, count = self._fonts, len(self.areas)
+        if not count:
+            return
+        self._is_crowded = False
+        self._lay_out_color_scale(size.height())
+        gap = BESIDE * fonts.size
+        wide = max(20.0, (size.width() - 2.0 * EDGE - gap * (count - 1)) / count)
+        above = fonts.height + 5.0
+
+        def measure(text: str, _bold: bool) -> float:
+            return fonts.width(text)
+
+        margins = []
+        for index, area in enumerate(self.areas):
+            start = EDGE + index * (wide + gap)
+            area.column, area.names_x = (start, start + wide), True
+            text = under(area.plot)
+            most = 3 if size.height() > 0.6 * SCARCE else 1
+            area.foot = tuple(wrapped(text, measure, wide, most)) if text else ()
+            area.frames.pop("right", None)
+            area.frames["y"] = _spaced(area, "y", area.plot.y, TICKS, lambda _text: 1.1 * fonts.height, size.height())
+            widest = _widest(fonts, area.frames["y"].ticks)
+            margins.append(widest + GAP if widest else 0.0)
+        below = max((fonts.height + GAP if a.plot.x.ticks else GAP) + len(a.foot) * fonts.height for a in self.areas)
+        high = max(8.0, size.height() - top - above - below)
+        for area, margin in zip(self.areas, margins, strict=True):
+            assert area.column is not None
+            width, height = self._picture_size(area, wide - margin, high)
+            area.where = QRectF(round(area.column[0] + margin), round(top + above), round(width), round(height))
+            area.frames["y"] = _spaced(area, "y", area.plot.y, TICKS, lambda _text: 1.1 * fonts.height, height)
+            area.frames["x"] = self._fitted(area, "x")
+            area.place_items(self.theme, self.thickness)
+
+    def _picture_size(self, area: PlotArea, wide: float, high: float) -> tuple[float, float]:
+        """Width and height of axes in which cells are not larger than they need be, and those of an image square."""
+        (left, right), (bottom, top) = area.auto["x"].range, area.auto["y"].range
+        across, down = right - left, top - bottom
+        if area.plot.square:
+            cell = min(wide / across, high / down)
+            return max(4.0, cell * across), max(4.0, cell * down)
+        largest = LARGEST_CELL * self._fonts.size
+        return max(4.0, min(wide, largest * across)), max(4.0, min(high, largest * down))
 
     def _follow_theme(self) -> None:
         # Setting the background paints everything again, even where it stays the same.
@@ -336,7 +416,7 @@ class FigureView(QWidget):
 
     def _lay_out_color_scale(self, height: float) -> None:
         """All heatmaps of a figure share one scale, beside them."""
-        maps = (mark for area in self.areas for mark in area.plot.marks if isinstance(mark, Heatmap))
+        maps = (m for area in self.areas for m in area.plot.marks if isinstance(m, Heatmap) and m.scaled)
         self._scale = next(maps, None)
         self._scale_ticks: tuple[Tick, ...] = ()
         if self._scale is not None:
@@ -397,9 +477,10 @@ class FigureView(QWidget):
             self._fonts.size,
             self.figure.empty,
             tuple(
-                (a.where.getRect(), *(f for side, f in a.frames.items() if side != "x"), *_words(a.plot))
+                (a.where.getRect(), *(f for side, f in a.frames.items() if side != "x"), *_words(a.plot), a.foot)
                 for a in self.areas
             ),
+            self._page,
             spans,
             self._scale_ticks,
             self._scale.colormap if self._scale is not None else "",
@@ -428,7 +509,46 @@ class FigureView(QWidget):
         self._draw_legend(painter)
         for area in self.areas:
             self._draw_axes(painter, area)
+            self._draw_foot(painter, area)
         self._draw_color_scale(painter)
+        self._write_page(painter)
+
+    def _draw_foot(self, painter: QPainter, area: PlotArea) -> None:
+        """What stands below one of several plots side by side, and the sign between it and the one before."""
+        if area.column is None:
+            return
+        fonts, left = self._fonts, area.column[0]
+        base = area.where.bottom() + (fonts.height + GAP if area.plot.x.ticks else GAP) + fonts.ascent
+        painter.setPen(QColor(self.theme.color("muted")))
+        for number, line in enumerate(area.foot):
+            text = fonts.elided(line, area.column[1] - left)
+            painter.drawText(QPointF(left, base + number * fonts.height), text)
+        if area.plot.before:
+            painter.setPen(QColor(self.theme.color("text")))
+            painter.setFont(fonts.bold)
+            wide = fonts.bold_metrics.horizontalAdvance(area.plot.before)
+            middle = area.where.top() + min(0.5 * area.where.height(), 1.5 * fonts.height)
+            painter.drawText(
+                QPointF(left - 0.5 * (BESIDE * fonts.size + wide), self._baseline(middle)), area.plot.before
+            )
+            painter.setFont(fonts.tick)
+
+    def _write_page(self, painter: QPainter) -> None:
+        """What is written below the plots."""
+        page, fonts = self._page, self._fonts
+        if page is None:
+            return
+        line = fonts.height + 2.0
+        below = self._page_top + line * len(page.heading)
+        columns = [(EDGE, self._page_top, page.heading)]
+        columns += [(EDGE + n * (page.width + 2.0 * fonts.size), below, rows) for n, rows in enumerate(page.columns)]
+        for left, top, rows in columns:
+            for number, row in enumerate(rows):
+                painter.setFont(fonts.bold if row.bold else fonts.tick)
+                painter.setPen(QColor(self.theme.color(row.color)))
+                x = left + (1.6 * fonts.size if row.indented else 0.0)
+                painter.drawText(QPointF(x, top + number * line + fonts.ascent), row.text)
+        painter.setFont(fonts.tick)
 
     def _write_empty(self, painter: QPainter) -> None:
         painter.setPen(QColor(self.theme.color("muted")))
@@ -520,6 +640,8 @@ class FigureView(QWidget):
                 x = area.to_pixels(tick.place, area.span("y")[0]).x()
                 wide = fonts.width(tick.text)
                 painter.drawText(QPointF(min(x - 0.5 * wide, self.canvas.width() - wide - 2.0), bottom), tick.text)
+            if area.column is not None:
+                return  # it stands in the foot
             label = fonts.elided(area.plot.x.label, where.width() + EDGE)
             if self._is_beside(area.plot):
                 at = QPointF(where.left() - 1.5 * GAP - fonts.width(label), bottom)
@@ -533,7 +655,7 @@ class FigureView(QWidget):
         base = where.top() - 0.3 * fonts.height - 4.0 - fonts.descent
         if self._is_crowded:
             return
-        left, end = EDGE, where.right()
+        left, end = area.column if area.column is not None else (EDGE, where.right())
         painter.setPen(QColor(theme.color("muted")))
         if plot.right is not None and plot.right.label:
             label = fonts.elided(plot.right.label, 0.4 * where.width())
@@ -584,7 +706,7 @@ class FigureView(QWidget):
         low, high = Frame(heatmap.scale, color_limits(heatmap), ()).range
         first, last = self.areas[0].where, self.areas[-1].where
         bar = QRectF(first.right() + 10.0, first.top(), SCALE_WIDTH, last.bottom() - first.top())
-        painter.drawImage(bar, color_strip(heatmap.colormap))
+        painter.drawImage(bar, color_strip(heatmap.colormap, self.theme.name))
         painter.setPen(QColor(self.theme.color("muted")))
         for tick in self._scale_ticks:
             y = bar.bottom() - (tick.place - low) / (high - low) * bar.height()

@@ -138,6 +138,9 @@ def _in_cell(area: PlotArea, heatmap: Heatmap, position: QPointF) -> tuple[float
     rows, columns = heatmap.values.shape
     if not (0 <= row < rows and 0 <= column < columns):
         return None
+    if heatmap.says is not None:
+        lines = tuple(heatmap.says(row, column))
+        return (1.0, Reading(lines, position, "text")) if lines else None
     value = float(heatmap.values[row, column])
     first, last = heatmap.x_edges[column], heatmap.x_edges[column + 1]
     # Cells of one step are centered on it or begin with it; either way the whole number inside is the step.
