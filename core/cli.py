@@ -22,8 +22,9 @@ from .text import N_, _, ngettext
 if TYPE_CHECKING:
     from .data.base import Data, Outline
     from .experiment import Experiment
-    from .network import Card
+    from .network import Card, Plan
     from .run import Run
+    from .theory.mean_field import LayerPrediction
 
 COMMANDS = ("run", "figure", "check", "schema", "lesson", "code", "benchmark")
 WRONG_INPUT = 2
@@ -529,7 +530,7 @@ def _check(options: argparse.Namespace) -> int:
     drawn_columns = _("output"), _("parameters"), _("std W"), _("n Var W")
     for label in (*drawn_columns, _("expected rms"), _("gradient factor"), _("gradient")):
         table.add_column(label, justify="right")
-    expected = {p.path: p for p in predictions_for(layout, data)}
+    expected = {p.path: p for p in predictions_for(layout, data, experiment.training.batch_size)}
     with _Progress(N_("preparing the engine")) as progress:
         drawn = _weights(experiment, data, progress)
     for depth, card in _outer_first(layout.cards):
@@ -560,6 +561,8 @@ def _check(options: argparse.Namespace) -> int:
             "gradient's norm on its way back, and that norm (last layer: 1)"
         )
     )
+    for sentence in _theory_said(layout, list(expected.values())):
+        console.print(sentence)
     with _Progress(N_("checking gradients")):
         checked = check_gradients(experiment, data)
     worst = max(checked, key=lambda c: c.error)
@@ -577,6 +580,34 @@ def _check(options: argparse.Namespace) -> int:
         )
     )
     return 0 if passed else 1
+
+
+def _theory_said(layout: Plan, expected: Sequence[LayerPrediction]) -> list[str]:
+    """What theory says of the whole network: the gradient at the first layer, how deep it may be, what is not known."""
+    from .figures.edge_of_chaos import standing_text
+    from .figures.scales import number_text
+    from .theory.criticality import chain_of
+
+    said = []
+    if len(expected) > 1 and math.isfinite(expected[0].gradient_norm):
+        low, high = expected[0].gradient_band()
+        said.append(
+            _(
+                "expected before training: the gradient at the first layer has {ratio} times the norm of that at the "
+                "last, {low} to {high} in 19 of 20 networks of this width"
+            ).format(ratio=number_text(expected[0].gradient_norm), low=number_text(low), high=number_text(high))
+        )
+    reasons = dict.fromkeys(p.why for p in expected if p.why)
+    for why in reasons:
+        paths = ", ".join(p.path for p in expected if p.why == why)
+        said.append(_("no theory for layers {paths}: {why}").format(paths=paths, why=why))
+    chain = chain_of(layout)
+    if chain.obstacle:
+        said.append(
+            _("no depth scales, which are about equal layers one after the other: {why}").format(why=chain.obstacle)
+        )
+    said += [standing_text(at, chain.depth) for at in chain.standings if not chain.obstacle]
+    return said
 
 
 def _weights(experiment: Experiment, data: Data, progress: _Progress) -> dict[str, tuple[float, float]]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .engine import random
 from .fields import Kind, about
 from .registry import Registry
-from .text import N_
+from .text import N_, _
 
 Gain = Annotated[
     float, about(N_("gain"), N_("The drawn weights are multiplied by this number."), minimum=0.0, maximum=100.0)
@@ -56,6 +56,15 @@ class Initializer(Kind, frozen=True, kw_only=True):
         arriving   sum of the squares of the inputs of one output, in the mean
         """
         return self.standard_deviation(shape, fan_in, fan_out)
+
+    def theoretical(self, shape: tuple[int, ...], fan_in: int, fan_out: int, arriving: float) -> float:
+        """What `fitted` says where mean-field theory holds: for random weights, and for weights that are all zero;
+        otherwise a NotImplementedError that says why.
+        """
+        std = self.fitted(shape, fan_in, fan_out, arriving)
+        if not self.random and self.draw((1, 1), 1, 1, 0).any():
+            raise NotImplementedError(_("theory is about random weights, and these are all one number"))
+        return std
 
     def draw(self, shape: tuple[int, ...], fan_in: int, fan_out: int, stream: int) -> NDArray[np.float64]:
         """Weights of the given shape from the random stream `stream` (see `engine.random`)."""
@@ -278,3 +287,8 @@ class Lsuv(Orthogonal, frozen=True, kw_only=True, tag="lsuv"):
 
     def fitted(self, shape: tuple[int, ...], fan_in: int, fan_out: int, arriving: float) -> float:
         return 1.0 / math.sqrt(arriving) if arriving > 0 else math.nan
+
+
+def first_biases(std: float) -> Initializer:
+    """How biases are drawn: all zero, or normal around zero where a standard deviation is given."""
+    return Normal(std=std) if std else Zeros()

@@ -46,7 +46,7 @@ def effect_text(field: Field) -> str:
     """Whether a change of this setting applies at once or from a new start; "" where it changes no computation."""
     if field.live:
         return _("Applies at once, while training.")
-    return _("A change starts over at step 0.") if field.restarts else ""
+    return _("A change starts the lane over.") if field.restarts else ""
 
 
 def field_tip(field: Field) -> str:

@@ -558,7 +558,7 @@ class OptionalForm(QWidget):
         """What is to be said of the trick, with the offer to try it in a lane of its own."""
         one: Any = self.value if self.value is not None else self.when_on()
         words = _("Try without it in a new lane") if self.value is not None else _("Try it in a new lane")
-        effect = _("Switching it starts over at step 0.")
+        effect = _("Switching it starts the lane over.")
         if not self.field.optional:
             return explanation_of(type(one), one.kind_name())
         offers = ((words, self._try_other),)
@@ -619,7 +619,7 @@ class OptionalForm(QWidget):
         help = kind_tip(type(value)) if isinstance(value, Kind) else kind_tip(self.kind) if self.kind else ""
         help = help or (_(self.field.help) if self.field.help else "")
         state = _("On: a click switches it off.") if on else _("Off: a click switches it on.")
-        self.switch.setToolTip("\n".join((help, state, _("Switching it starts over at step 0."))))
+        self.switch.setToolTip("\n".join((help, state, _("Switching it starts the lane over."))))
         self.switch.setAccessibleDescription(help)
         self.choice.setToolTip(help)
         self.title.setToolTip(help)

@@ -30,9 +30,9 @@ from .session import MOST_LANES, Session
 
 WIDEST_CHIP = 460  # pixels
 FORKED = N_(
-    "Until step {step:,} it shows its parent's training. A change of its settings begins anew at that step.\n"
-    "Its weights are in no file: a saved file holds the experiment, which begins at step 0; after a restart of the "
-    "program the lane trains as its parent did up to the fork."
+    "Up to step {step:,} it shows its parent's training; a change of its settings starts over there.\n"
+    "A saved file holds the experiment alone, without these weights.\n"
+    "When the program is started again, the lane first trains as its parent did."
 )
 
 

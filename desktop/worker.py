@@ -268,7 +268,7 @@ class _Lane:
         run = self.lineage.newest
         if run is not self.shown:
             self.shown = run
-            self.predictions = predictions_for(run.program.plan, run.data)
+            self.predictions = predictions_for(run.program.plan, run.data, run.experiment.training.batch_size)
             self.chance = run.experiment.loss.chance(run.data.outline)
             self.inputs = summary_of(run.data)
 

@@ -176,6 +176,7 @@ class Lanes:
             ("Test", 7, "0123456789ab"),
             math.log(10),
             made.training,
+            made,
             answers={AutopsyStudy(): Answer(steps, failure(kept.view()))},
         )
 

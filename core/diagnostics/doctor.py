@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.summary import summary_of
 from ..theory.mean_field import predictions_for
-from .rules.base import Case, Finding, Rule, all_rules
+from .rules.base import Case, Evidence, Finding, Rule, all_rules
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -55,11 +55,21 @@ def diagnose(case: Case, rules: Sequence[Rule]) -> Diagnosis:
     return Diagnosis(tuple(_in_order(linked)), case.step)
 
 
+def nearest(case: Case, rules: Sequence[Rule], most: int = 3) -> list[tuple[Rule, Evidence]]:
+    """What comes nearest to a threshold, the nearest first: what a healthy network should be watched for."""
+    found = []
+    for rule in rules:
+        evidence = rule.measure(case) if rule.active else None
+        if evidence is not None and math.isfinite(evidence.excess):
+            found.append((rule, evidence))
+    return sorted(found, key=lambda pair: -pair[1].excess)[:most]
+
+
 def diagnosis_of(run: Run, rules: Sequence[Rule] | None = None) -> Diagnosis:
     """What the doctor says of a run at the last step that it recorded."""
     view = run.record.view(whole=True)
     plan, chance = run.program.plan, run.experiment.loss.chance(run.data.outline)
-    predictions = predictions_for(plan, run.data)
+    predictions = predictions_for(plan, run.data, run.experiment.training.batch_size)
     step = int(view.kept_steps[-1]) + view.stride - 1 if len(view.kept_steps) else run.first_step
     case = Case(view, plan, run.experiment, step, summary_of(run.data), predictions, chance)
     return diagnose(case, all_rules() if rules is None else rules)

@@ -138,7 +138,7 @@ class Part:
     near: tuple[float, float] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Histograms:
     """The histograms of one quantity at one step, a row a layer.
 
@@ -175,6 +175,16 @@ class Histograms:
         rest: list[NDArray[Any]] = [self.least, self.most, self.rms, self.linear, self.logarithmic, self.top]
         rest.append(self.special)
         return Histograms(layers, *(array[kept] for array in rest))
+
+    @cached_property
+    def finite(self) -> NDArray[np.int64]:
+        """(rows,) how many numbers are finite."""
+        return np.asarray(self.linear.sum(axis=1, dtype=np.int64))
+
+    @cached_property
+    def count(self) -> NDArray[np.int64]:
+        """(rows,) how many numbers there are."""
+        return np.asarray(self.finite + self.special[:, : ABOVE + 1].sum(axis=1, dtype=np.int64))
 
     @cached_property
     def _rows(self) -> dict[int, int]:
@@ -233,12 +243,12 @@ class Histogram:
     @property
     def finite(self) -> int:
         """How many numbers are finite."""
-        return int(self.linear.sum(dtype=np.int64))
+        return int(self.all.finite[self.row])
 
     @property
     def count(self) -> int:
         """How many numbers there are."""
-        return self.finite + int(self.all.special[self.row, : ABOVE + 1].sum(dtype=np.int64))
+        return int(self.all.count[self.row])
 
     def _share(self, count: float) -> float:
         return float(count) / max(self.count, 1)

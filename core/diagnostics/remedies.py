@@ -100,7 +100,7 @@ def suited_weights(experiment: Experiment, plan: Plan, function: str = "") -> Pr
         label = ActivationLayer(function=function).title()
         return Proposal(_("{function} with {scheme} weights").format(function=label, scheme=named), tuple(changes))
     return Proposal(
-        _("{scheme} weights: their spread follows from the number of inputs, so that sizes stay").format(scheme=named),
+        _("{scheme} weights, whose spread follows from the number of inputs").format(scheme=named),
         tuple(changes),
     )
 

@@ -58,6 +58,7 @@ class Line:
     """Points joined by a line; a NaN is a gap.
 
     says   see `Says`
+    rim   a color around the markers, so that they stand out from a heatmap
     """
 
     x: Array
@@ -70,6 +71,7 @@ class Line:
     faint: bool = False
     axis: Literal["left", "right"] = "left"
     says: Says | None = None
+    rim: str = ""
 
 
 @dataclass(frozen=True)

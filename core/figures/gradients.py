@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -10,12 +11,14 @@ from numpy.typing import NDArray
 
 from ..fields import Described, about
 from ..text import N_, _
-from .figure import FIGURES, Axis, Explanation, Figure, FigureKind, Lane, Line, Mark, Note, Plot, Scene, Table
+from ..theory.mean_field import LayerPrediction
+from .figure import FIGURES, Axis, Band, Explanation, Figure, FigureKind, Lane, Line, Mark, Note, Plot, Scene, Table
 from .reading import (
     LayersOption,
     Moment,
     Place,
     at_places,
+    band_of,
     columns,
     cue_of,
     factor_text,
@@ -31,8 +34,13 @@ from .reading import (
     predicted,
     ranges_text,
     remark,
+    silence_note,
+    silence_sentence,
+    silent,
+    slope_thresholds,
     stamp,
     step_text,
+    within,
 )
 from .scales import number_text
 
@@ -53,6 +61,17 @@ class GradientOptions(Described, frozen=True, kw_only=True):
     layers: LayersOption = "main"
     initial: Annotated[bool, about(N_("at initialization"), N_("Draw the norms at step 0 faintly behind."))] = True
     theory: Annotated[bool, about(N_("theory"), N_("Draw what mean-field theory expects before training."))] = True
+    healthy: Annotated[
+        bool,
+        about(N_("healthy range"), N_("Shade the slopes between the doctor's thresholds for vanishing and exploding.")),
+    ] = True
+    band: Annotated[
+        bool,
+        about(
+            N_("band"),
+            N_("Shade how far a drawn network of this width may be from theory: two standard deviations."),
+        ),
+    ] = True
 
 
 def per_layer(norms: Array) -> float:
@@ -94,6 +113,14 @@ def expected(lane: Lane, shown: tuple[Place, ...], options: GradientOptions) -> 
     return np.asarray(relative * (anchor / relative[-1]))
 
 
+def expected_band(lane: Lane, shown: tuple[Place, ...], theory: Array) -> tuple[Array, Array]:
+    """(low, high), each (places,), around the line of theory: none at the last layer, where the line is anchored."""
+    low, high = band_of(lane, shown, LayerPrediction.gradient_band)
+    relative = predicted(lane, "gradient_norm", shown)
+    with np.errstate(all="ignore"):
+        return theory * (low / relative), theory * (high / relative)
+
+
 def build(scene: Scene, options: GradientOptions) -> Figure:
     """The figure; see the module's sentence."""
     found = [
@@ -104,6 +131,7 @@ def build(scene: Scene, options: GradientOptions) -> Figure:
     title = _(TITLE)
     if not found:
         return nothing(NAME, title, scene)
+    bands: list[Band] = []
     behind: list[Mark] = []
     front: list[Mark] = []
     notes: list[Mark] = []
@@ -118,14 +146,27 @@ def build(scene: Scene, options: GradientOptions) -> Figure:
             )
         theory = expected(lane, shown, options)
         if theory is not None:
+            if options.band:
+                bands.append(
+                    Band(x, *expected_band(lane, shown, theory), look.color, _("theory, ±2 sd of finite width"))
+                )
+            layers, _why = silent(lane, shown, theory)
+            if layers:
+                notes.append(silence_note(lane, scene, layers))
             behind.append(Line(x, theory, look.color, _("theory"), dash="dashed", width=1.2))
         front.append(Line(x, norms, look.color, lane_title(lane, scene), look.dash, look.marker))
         notes += _notes(lane, scene, shown, norms, theory, look.color)
+    if options.healthy and (options.quantity, options.layers) == ("output", "main") and len(found) == 1:
+        behind = [*_wedge(scene, found[0][1], _norms(found[0][2], found[0][1], options)), *behind]
+    limits = _y_limits([*behind, *front])
+    if limits is not None:
+        # A band that says "anything" ends where the plot does.
+        bands = [replace(b, low=np.maximum(b.low, limits[0]), high=np.minimum(b.high, limits[1])) for b in bands]
     symbol = "∂L/∂W" if options.quantity == "weight" else "∂L/∂a"
     plot = Plot(
         x=Axis(_("layer (data → loss)"), limits=_x_limits(found), ticks=layer_ticks(p for _lane, p, _m in found)),
-        y=Axis(f"‖{symbol}‖ " + _("(L2 norm over the minibatch)"), "log", limits=_y_limits([*behind, *front])),
-        marks=(*behind, *front, *notes),
+        y=Axis(f"‖{symbol}‖ " + _("(L2 norm over the minibatch)"), "log", limits=limits),
+        marks=(*bands, *behind, *front, *notes),
     )
     return Figure(
         NAME,
@@ -135,6 +176,18 @@ def build(scene: Scene, options: GradientOptions) -> Figure:
         table=Table(lambda: _table(found, options)),
         stamp=stamp(NAME, scene),
     )
+
+
+def _wedge(scene: Scene, shown: tuple[Place, ...], norms: Array) -> list[Mark]:
+    """Where the norms of the hidden layers would lie that the doctor finds neither vanishing nor exploding."""
+    hidden = np.arange(len(shown) - 1.0)
+    slopes = slope_thresholds(scene, "gradient.norm", len(hidden))
+    if len(slopes) < 2 or not (norms[-2] > 0.0 and math.isfinite(norms[-2])):
+        return []
+    factors = sorted(factor for factor, _said in slopes)
+    with np.errstate(over="ignore"):
+        edges = np.sort([norms[-2] * factor ** (hidden - hidden[-1]) for factor in (factors[0], factors[-1])], axis=0)
+    return [Band(hidden + 1.0, edges[0], edges[1], "good", _("neither vanishing nor exploding"))]
 
 
 def _x_limits(found: list[tuple[Lane, tuple[Place, ...], Moment]]) -> tuple[float, float]:
@@ -166,7 +219,7 @@ def _notes(
     factor = per_layer(norms)
     if math.isfinite(factor):
         text = prefix + _("{factor} per layer").format(factor=factor_text(factor))
-        by_theory = per_layer(theory) if theory is not None else math.nan
+        by_theory = _by_theory(theory)
         if math.isfinite(by_theory):
             text += " " + _("(theory {factor})").format(factor=factor_text(by_theory, 3))
         notes.append(Note(middle, height, text, color, "center", free=True))
@@ -178,6 +231,11 @@ def _notes(
         said = _("not a finite number in layer {layers}").format(layers=ranges_text(texts, strange))
         notes.append(remark(middle, height, prefix + said))
     return notes
+
+
+def _by_theory(theory: Array | None) -> float:
+    """The factor per layer that theory expects; NaN where it does not know all layers: the two would not compare."""
+    return per_layer(theory) if theory is not None and np.isfinite(theory).all() else math.nan
 
 
 def _strange(norms: Array, shown: tuple[Place, ...]) -> NDArray[np.bool_]:
@@ -264,7 +322,7 @@ def _yours(lane: Lane, scene: Scene, options: GradientOptions) -> str:
     factor = per_layer(norms)
     if math.isfinite(factor):
         theory = expected(lane, shown, options)
-        by_theory = per_layer(theory) if theory is not None else math.nan
+        by_theory = _by_theory(theory)
         sentence = _("{factor} per hidden layer").format(factor=factor_text(factor))
         if math.isfinite(by_theory):
             sentence += _(", theory expects {factor} before training").format(factor=factor_text(by_theory, 3))
@@ -276,6 +334,7 @@ def _yours(lane: Lane, scene: Scene, options: GradientOptions) -> str:
             else _("it arrives at about full size")
         )
         said.append(f"{sentence}: {verdict}.")
+    said += _theory_said(lane, shown, options)
     if np.any(norms == 0.0):
         said.append(
             _("It is exactly 0 in layer {layers}.").format(layers=ranges_text([p.text for p in shown], norms == 0.0))
@@ -287,6 +346,27 @@ def _yours(lane: Lane, scene: Scene, options: GradientOptions) -> str:
             )
         )
     return " ".join(said) or _("There is one number only: {norm}.").format(norm=number_text(float(norms[first])))
+
+
+def _theory_said(lane: Lane, shown: tuple[Place, ...], options: GradientOptions) -> list[str]:
+    """How well theory did before training, and about what it says nothing."""
+    theory, start = expected(lane, shown, options), first_moment(lane.view)
+    if theory is None or start is None:
+        return []
+    said = []
+    # without the last layer, where the line begins
+    values = _norms(start, shown, options)[:-1]
+    inside, known = within(values, *(ends[:-1] for ends in expected_band(lane, shown, theory)))
+    if known:
+        said.append(
+            _("Before training {inside} of {known} layers were within the band of theory.").format(
+                inside=inside, known=known
+            )
+        )
+    layers, why = silent(lane, shown, theory)
+    if layers:
+        said.append(silence_sentence(layers, why))
+    return said
 
 
 FIGURES.add(NAME)(FigureKind(NAME, TITLE, build, explain, GradientOptions))

@@ -62,6 +62,7 @@ NAME, TITLE = "histograms", N_("Histograms")
 
 MOST_RIDGES = 24  # of more layers or steps only some are shown
 PEAK = 0.86  # of the distance between two ridges
+THIN = 1.4  # of the outlines of a lane alone, which are filled
 FOOT = 0.44  # how far below its name a ridge stands, so that the name is at its middle
 SICK_SATURATED, SICK_ZERO = 0.5, 0.9  # shares from which a layer counts as saturated or dead, where no rule says other
 MOST_CURVE = 1000  # points of the shares over time
@@ -164,6 +165,7 @@ class Ridge:
     row      its position from below, 0, 1, ...
     step     at which it was counted
     name     what stands beside it
+    layer    what the layer is, where that is known
     """
 
     lane: Lane
@@ -172,6 +174,17 @@ class Ridge:
     step: int
     name: str
     histogram: Histogram
+    layer: Layer | None
+
+    @property
+    def saturates(self) -> bool:
+        """Whether its numbers can be saturated."""
+        return self.layer is not None and any(map(math.isfinite, self.layer.saturation()))
+
+    @property
+    def has_linear_part(self) -> bool:
+        """Whether the layer's function has a middle that is nearly a straight line."""
+        return self.layer is not None and math.isfinite(self.layer.linear_part()[0])
 
 
 @dataclass(frozen=True)
@@ -232,6 +245,12 @@ def layers_to_choose(scene: Scene, options: HistogramsOptions) -> list[tuple[str
     return [(name, f"{place.text}  {place.title}") for name, place in names]
 
 
+def _layer_of(lane: Lane) -> dict[int, Layer]:
+    """The layers by their place in the record."""
+    by_path = {card.path: card.layer for card in lane.plan.cards}
+    return {index: by_path[path] for index, path in enumerate(lane.view.layers) if path in by_path}
+
+
 def _chosen(count: int) -> NDArray[np.int64]:
     """Which of so many layers or steps are shown: all, or evenly spread ones with the first and the last."""
     return np.unique(np.round(np.linspace(0, max(count - 1, 0), min(count, MOST_RIDGES))).astype(np.int64))
@@ -254,13 +273,13 @@ def _layers_of(
     detail = latest(lane, step)
     if detail is None:
         return None
-    ridges = []
+    ridges, layers = [], _layer_of(lane)
     for row, position in enumerate(chosen):
         if position < len(shown):
             found = detail.histograms[options.quantity].of(_index(shown[position], options.quantity))
             if found is not None:
                 place = shown[position]
-                ridges.append(Ridge(lane, place, row, detail.step, place.text, found))
+                ridges.append(Ridge(lane, place, row, detail.step, place.text, found, layers.get(place.index)))
     return Seen(lane, shown, detail.step, tuple(ridges)) if ridges else None
 
 
@@ -277,11 +296,11 @@ def _times_of(lane: Lane, shown: tuple[Place, ...], scene: Scene, options: Histo
     elif options.show == "ridges":
         counted = [d for d in counted if d.step <= newest.step]
         counted = [counted[i] for i in _chosen(len(counted))]
-    ridges = []
+    ridges, layer = [], _layer_of(lane).get(place.index)
     for row, detail in enumerate(counted):
         found = detail.histograms[options.quantity].of(index)
         if found is not None:
-            ridges.append(Ridge(lane, place, row, detail.step, number_text(detail.step, 9), found))
+            ridges.append(Ridge(lane, place, row, detail.step, str(detail.step), found, layer))
     return Seen(lane, shown, newest.step, tuple(ridges)) if ridges else None
 
 
@@ -305,39 +324,36 @@ def _rounded(share: float) -> float:
     return round(share, 2) if share >= 0.1 else round(share, 3)
 
 
-def _limit(scene: Scene, quantity: str, usual: float) -> float:
-    """The doctor's threshold where there is one."""
-    return min((value for value, _words in thresholds(scene, quantity)), default=usual)
+@dataclass(frozen=True)
+class Judge:
+    """Says of histograms what is to be said; shares from which a layer counts as saturated or dead are the doctor's
+    thresholds where there are such.
+    """
+
+    quantity: str
+    saturated: float
+    zero: float
+
+    def of(self, ridge: Ridge) -> Verdict:
+        """The share that matters in this layer: saturated for functions with bounds, exactly zero, or near zero."""
+        histogram = ridge.histogram
+        if histogram.finite < histogram.count:
+            return Verdict(histogram.strange, N_("{share} not finite"), True)
+        if self.quantity == "activation" and ridge.saturates:
+            saturated = histogram.saturated
+            return Verdict(saturated, N_("{share} saturated"), saturated >= self.saturated)
+        zero = histogram.zero
+        if zero:
+            return Verdict(zero, N_("{share} zero"), zero >= self.zero)
+        return Verdict(histogram.near, N_("{share} near 0"))
 
 
-def verdict(scene: Scene, ridge: Ridge, quantity: str) -> Verdict:
-    """The share that matters in this layer: saturated for functions with bounds, exactly zero, or near zero."""
-    histogram = ridge.histogram
-    if histogram.strange:
-        return Verdict(histogram.strange, N_("{share} not finite"), True)
-    if quantity == "activation" and _saturates(ridge):
-        limit = _limit(scene, "activation.saturated_fraction", SICK_SATURATED)
-        return Verdict(histogram.saturated, N_("{share} saturated"), histogram.saturated >= limit)
-    if histogram.zero:
-        limit = _limit(scene, f"{quantity}.zero_fraction", SICK_ZERO)
-        return Verdict(histogram.zero, N_("{share} zero"), histogram.zero >= limit)
-    return Verdict(histogram.near, N_("{share} near 0"))
+def judge_of(scene: Scene, quantity: str) -> Judge:
+    def limit(column: str, usual: float) -> float:
+        return min((value for value, _words in thresholds(scene, column)), default=usual)
 
-
-def _layer(ridge: Ridge) -> Layer | None:
-    path = ridge.lane.view.layers[ridge.place.index]
-    return next((card.layer for card in ridge.lane.plan.cards if card.path == path), None)
-
-
-def _saturates(ridge: Ridge) -> bool:
-    layer = _layer(ridge)
-    return layer is not None and any(map(math.isfinite, layer.saturation()))
-
-
-def _is_bounded(ridge: Ridge) -> bool:
-    """Whether the layer's function has a middle that is nearly a straight line."""
-    layer = _layer(ridge)
-    return layer is not None and math.isfinite(layer.linear_part()[0])
+    saturated = limit("activation.saturated_fraction", SICK_SATURATED)
+    return Judge(quantity, saturated, limit(f"{quantity}.zero_fraction", SICK_ZERO))
 
 
 def verdict_text(said: Verdict) -> str:
@@ -412,13 +428,17 @@ def _ridges(
     fills: list[Mark] = []
     outlines: list[Mark] = []
     notes: list[Mark] = []
+    judge = judge_of(scene, options.quantity)
+    by_row: dict[int, list[Verdict]] = {}
     for seen in found:
         look = cue_of(seen.lane)
         curves = curves_of([ridge.histogram for ridge in seen.ridges], values, options.counts)
         feet = np.array([ridge.row + 1.0 - FOOT for ridge in seen.ridges])
         low = feet[curves.row]
         high = low + PEAK * curves.height
-        verdicts = [verdict(scene, ridge, options.quantity) for ridge in seen.ridges]
+        verdicts = [judge.of(ridge) for ridge in seen.ridges]
+        for ridge, said in zip(seen.ridges, verdicts, strict=True):
+            by_row.setdefault(ridge.row, []).append(said)
         title = lane_title(seen.lane, scene)
         if len(found) == 1:
             sick = np.array([v.sick for v in verdicts])[curves.row]
@@ -426,7 +446,7 @@ def _ridges(
                 if chosen.any():
                     bottom, top = np.where(chosen, low, np.nan), np.where(chosen, high, np.nan)
                     fills.append(Band(curves.x, bottom, top, color))
-                    outlines.append(Line(curves.x, top, color, label, look.dash))
+                    outlines.append(Line(curves.x, top, color, label, look.dash, width=THIN))
         else:
             outlines.append(Line(curves.x, high, look.color, title, look.dash))
         zeros = np.array([ridge.histogram.zero for ridge in seen.ridges])
@@ -436,16 +456,12 @@ def _ridges(
     names = _names(found, options)
     count = max(ridge.row for seen in found for ridge in seen.ridges) + 1
     limits = (0.5, count + 0.5)
-    by_row: dict[int, list[Verdict]] = {row: [] for row in range(count)}
-    for seen in found:
-        for ridge in seen.ridges:
-            by_row[ridge.row].append(verdict(scene, ridge, options.quantity))
-    label, said = _beside({row: verdicts for row, verdicts in by_row.items() if verdicts})
+    label, beside = _beside(dict(sorted(by_row.items())))
     plot = Plot(
         x=values.axis(_label(options)),
         y=Axis(_("layer (data → loss)") if options.show == "layers" else _("step"), limits=limits, ticks=names),
         marks=(*fills, *outlines, *notes),
-        right=Axis(label, limits=limits, ticks=said),
+        right=Axis(label, limits=limits, ticks=beside),
     )
     return (plot,), ()
 
@@ -467,7 +483,7 @@ def _names(found: Sequence[Seen], options: HistogramsOptions) -> tuple[tuple[flo
     """What stands beside the ridges: of the lane that has most of them."""
     most = max(found, key=lambda seen: len(seen.ridges))
     if options.show == "ridges":
-        return tuple((ridge.row + 1.0, ridge.name) for ridge in most.ridges)
+        return tuple((ridge.row + 1.0, number_text(ridge.step, 9)) for ridge in most.ridges)
     ticks = dict(layer_ticks([seen.shown for seen in found]))
     deepest = max((seen.shown for seen in found), key=len)
     chosen = _chosen(len(deepest))
@@ -497,9 +513,10 @@ def _one(
     fills: list[Mark] = []
     lines: list[Mark] = []
     notes: list[Mark] = []
+    judge = judge_of(scene, options.quantity)
     for seen in found:
         look, ridge = cue_of(seen.lane), seen.ridges[-1]
-        count, said = max(ridge.histogram.count, 1), verdict(scene, ridge, options.quantity)
+        count, said = max(ridge.histogram.count, 1), judge.of(ridge)
         edges, shares = on_grid([ridge.histogram], values)
         floor = 50.0 / count if log else 0.0  # percent: half a number
         heights = np.maximum(shares[0], floor)
@@ -600,7 +617,7 @@ def _share_curves(scene: Scene, found: Sequence[Seen], options: HistogramsOption
     said: dict[str, None] = {}
     for seen in found:
         look, ridge = cue_of(seen.lane), seen.ridges[-1]
-        saturates = options.quantity == "activation" and _saturates(ridge)
+        saturates = options.quantity == "activation" and ridge.saturates
         quantity = "activation.saturated_fraction" if saturates else f"{options.quantity}.zero_fraction"
         words = _("saturated") if saturates else _("exactly 0")
         said[words] = None
@@ -697,11 +714,11 @@ def _yours(lane: Lane, scene: Scene, options: HistogramsOptions) -> str:
         return _("No histograms were recorded up to this step.")
     if options.show != "layers":
         return _yours_of_one(lane, scene, options, shown, detail)
-    ridges = []
+    ridges, layers = [], _layer_of(lane)
     for row, place in enumerate(shown):
         histogram = detail.histograms[options.quantity].of(_index(place, options.quantity))
         if histogram is not None:
-            ridges.append(Ridge(lane, place, row, detail.step, place.text, histogram))
+            ridges.append(Ridge(lane, place, row, detail.step, place.text, histogram, layers.get(place.index)))
     said = []
     sizes = np.array([ridge.histogram.rms for ridge in ridges])
     known = np.flatnonzero(np.isfinite(sizes))
@@ -715,7 +732,8 @@ def _yours(lane: Lane, scene: Scene, options: HistogramsOptions) -> str:
                 other=layer_name(last.place),
             )
         )
-    verdicts = [verdict(scene, ridge, options.quantity) for ridge in ridges]
+    judge = judge_of(scene, options.quantity)
+    verdicts = [judge.of(ridge) for ridge in ridges]
     texts = [ridge.name for ridge in ridges]
     for words in dict.fromkeys(v.words for v in verdicts if v.sick):
         sick = np.array([v.sick and v.words == words for v in verdicts])
@@ -723,7 +741,7 @@ def _yours(lane: Lane, scene: Scene, options: HistogramsOptions) -> str:
         said.append(
             _("In layer {layers} up to {share}.").format(layers=ranges_text(texts, sick), share=verdict_text(most))
         )
-    straight = [ridge for ridge in ridges if options.quantity == "activation" and _is_bounded(ridge)]
+    straight = [ridge for ridge in ridges if options.quantity == "activation" and ridge.has_linear_part]
     if straight:
         least = min(straight, key=lambda ridge: ridge.histogram.near)
         most_straight = max(straight, key=lambda ridge: ridge.histogram.near)
@@ -755,7 +773,7 @@ def _yours_of_one(
     histogram = detail.histograms[options.quantity].of(_index(place, options.quantity))
     if histogram is None:
         return _("{layer} has no such numbers.").format(layer=layer_name(place))
-    ridge = Ridge(lane, place, 0, detail.step, place.text, histogram)
+    ridge = Ridge(lane, place, 0, detail.step, place.text, histogram, _layer_of(lane).get(place.index))
     if not histogram.finite:
         return _("At step {step} no number of {layer} is finite.").format(
             step=number_text(detail.step, 9), layer=layer_name(place)
@@ -767,10 +785,10 @@ def _yours_of_one(
             least=number_text(histogram.least),
             most=number_text(histogram.most),
             rms=number_text(histogram.rms),
-            share=verdict_text(verdict(scene, ridge, options.quantity)),
+            share=verdict_text(judge_of(scene, options.quantity).of(ridge)),
         )
     ]
-    if options.quantity == "activation" and _is_bounded(ridge):
+    if options.quantity == "activation" and ridge.has_linear_part:
         said.append(
             _("{share} lie where the function is nearly straight.").format(share=percent_text(_rounded(histogram.near)))
         )

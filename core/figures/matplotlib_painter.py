@@ -657,6 +657,9 @@ class _Sheet:
 
     def _line(self, axes: Axes, mark: Line, frame_x: Frame, frame: Frame) -> None:
         look = self._line_look(mark.color, mark.dash, mark.marker, mark.width, mark.faint)
+        if mark.rim:
+            look |= {"markeredgecolor": self.theme.color(mark.rim), "markeredgewidth": 1.3 * self.preset.line}
+            look["markersize"] *= 1.3
         if len(mark.x) > MOST_MARKERS:
             look["markevery"] = -(-len(mark.x) // MOST_MARKERS)
         x, y = frame_x.places(mark.x), _within(frame.places(mark.y), frame)
@@ -922,7 +925,13 @@ class _Sheet:
                 x = float(shares(np.array(note.x), room.frames.x))
                 y = float(shares(np.array(note.y), room.frames.y))
                 if 0.0 <= x <= 1.0 and 0.0 <= y <= 1.0:
-                    self._note(room, x, y, _drawable(note.text), note.color, note.anchor)
+                    # A note never leaves its plot: it is cut off where it is too long, and moved where it begins too
+                    # near to the edge.
+                    text = _fitting(note.text, self.preset.text, room.width - 0.4 * self.em)
+                    wide = _measured(text, self.preset.text) / room.width
+                    before = {"left": 0.0, "center": 0.5, "right": 1.0}[note.anchor] * wide
+                    x = max(before, min(x, 1.0 - wide + before))
+                    self._note(room, x, y, text, note.color, note.anchor)
 
     def _note(self, room: _Room, x: float, y: float, text: str, color: str, anchor: str) -> None:
         self.text(

@@ -23,6 +23,7 @@ from ..schedules.base import Schedule
 from ..schedules.range_test import RangeTest
 from ..schedules.warmup import Warmup
 from ..text import N_, _
+from ..theory.mean_field import LayerPrediction
 from .figure import Figure, Lane, Note, Scene
 from .palette import Cue, cue, lane_index
 from .scales import MINUS, number_text
@@ -110,6 +111,11 @@ def rules_of(scene: Scene) -> tuple[Rule, ...]:
 def thresholds(scene: Scene, quantity: str) -> tuple[tuple[float, str], ...]:
     """(value, what is beyond it): the doctor's thresholds on a quantity, for a chart of it."""
     return tuple(line for rule in rules_of(scene) if rule.active for line in rule.lines(quantity))
+
+
+def slope_thresholds(scene: Scene, quantity: str, layers: int) -> tuple[tuple[float, str], ...]:
+    """(factor per layer in data order, what is beyond it): the doctor's thresholds on a slope over so many layers."""
+    return tuple(slope for rule in rules_of(scene) if rule.active for slope in rule.slopes(quantity, layers))
 
 
 # --- layers
@@ -211,6 +217,55 @@ def predicted(lane: Lane, quantity: str, shown: Sequence[Place]) -> Array:
     return np.array(
         [getattr(by_path[paths[p.index]], quantity) if paths[p.index] in by_path else math.nan for p in shown]
     )
+
+
+def band_of(
+    lane: Lane, shown: Sequence[Place], band: Callable[[LayerPrediction], tuple[float, float]]
+) -> tuple[Array, Array]:
+    """(low, high), each (places,), of a band of theory; NaN where it says nothing."""
+    by_path = {p.path: p for p in lane.predictions}
+    paths = lane.view.layers
+    ends = [band(by_path[paths[p.index]]) if paths[p.index] in by_path else (math.nan, math.nan) for p in shown]
+    low, high = np.array(ends, dtype=np.float64).reshape(-1, 2).T
+    return low, high
+
+
+def silent(lane: Lane, shown: Sequence[Place], line: Array) -> tuple[str, str]:
+    """(layers about which theory says nothing though it was asked, in short; why), both empty where there are none.
+
+    line   (places,) what theory says, NaN where it does not
+    """
+    missing = np.isnan(line)
+    if not lane.predictions or not missing.any():
+        return "", ""
+    by_path = {p.path: p for p in lane.predictions}
+    paths = [lane.view.layers[place.index] for place in shown]
+    # The gradient goes the other way: what stops theory on its way back may be any layer further on.
+    reasons = [by_path[path].why for path in paths if path in by_path] + [p.why for p in lane.predictions]
+    why = next((reason for reason in reasons if reason), "")
+    return ranges_text([place.text for place in shown], missing), why
+
+
+def silence_note(lane: Lane, scene: Scene, layers: str) -> Note:
+    """The remark about it in a plot."""
+    text = lane_prefix(lane, scene) + _("no theory for layer {layers}").format(layers=layers)
+    return Note(1.0, 0.0, text, "muted", free=True)
+
+
+def silence_sentence(layers: str, why: str) -> str:
+    """The same as a sentence of an explanation."""
+    if not why:
+        return _("Theory says nothing about layer {layers}.").format(layers=layers)
+    return _("Theory says nothing about layer {layers}: {why}.").format(layers=layers, why=why)
+
+
+def within(values: Array, low: Array, high: Array) -> tuple[int, int]:
+    """(how many of the values lie between low and high, of how many that can be compared)."""
+    fine = np.isfinite(values) & np.isfinite(low) & np.isfinite(high)
+    # a rounding error is no departure where theory knows the number exactly
+    room = 1e-6 * np.abs(values[fine])
+    inside = (values[fine] >= low[fine] - room) & (values[fine] <= high[fine] + room)
+    return int(np.count_nonzero(inside)), int(np.count_nonzero(fine))
 
 
 def range_test(lane: Lane) -> tuple[RangeTest, int] | None:

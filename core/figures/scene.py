@@ -28,7 +28,7 @@ def lane_of(run: Run, name: str = "A", label: str = "", step: int | None = None,
     looking = step is None or step >= run.record.end or step == run.step
     view = run.view(looking=looking)
     found = answers(studies, run)
-    predictions = predictions_for(run.program.plan, run.data)
+    predictions = predictions_for(run.program.plan, run.data, run.experiment.training.batch_size)
     return _lane(name, label, view, run.program.plan, run.experiment, predictions, summary_of(run.data), found)
 
 
@@ -55,7 +55,8 @@ def lane_from_folder(folder: str | Path, name: str = "A", label: str = "") -> La
     # The data may be elsewhere now. The record is complete without them, only theory needs their mean square.
     with suppress(InputError):
         data = experiment.data.load(experiment.seed, folder)
-        predictions, inputs = predictions_for(layout, data), summary_of(data)
+        predictions = predictions_for(layout, data, experiment.training.batch_size)
+        inputs = summary_of(data)
     return _lane(name, label, view, layout, experiment, predictions, inputs)
 
 

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from ..fields import Described, about
 from ..record import PERCENTILES
 from ..text import N_, _
+from ..theory.mean_field import LayerPrediction
 from .figure import (
     FIGURES,
     Axis,
+    Band,
     Boxes,
     Explanation,
     Figure,
@@ -33,8 +35,10 @@ from .reading import (
     Moment,
     Place,
     at_places,
+    band_of,
     columns,
     cue_of,
+    first_moment,
     lane_prefix,
     lane_title,
     layer_name,
@@ -46,8 +50,12 @@ from .reading import (
     predicted,
     ranges_text,
     remark,
+    silence_note,
+    silence_sentence,
+    silent,
     stamp,
     step_text,
+    within,
 )
 from .scales import number_text
 
@@ -55,6 +63,7 @@ Array = NDArray[np.float64]
 NAME, TITLE = "signal", N_("Signal")
 HEALTHY = 1.0  # the span from minus this to this is shaded
 GROUP = 0.74  # of the distance between two layers is taken by the boxes of all lanes
+WIDEST = 1.5  # of the largest number that is drawn is where a band of theory ends
 UNEVEN = 12.0  # how many times larger than the smallest a layer's range may be before the axis becomes logarithmic
 
 
@@ -74,6 +83,13 @@ class SignalOptions(Described, frozen=True, kw_only=True):
         about(N_("scale"), N_("auto: logarithmic beyond a limit when the layers' ranges differ much.")),
     ] = "auto"
     theory: Annotated[bool, about(N_("theory"), N_("Draw what mean-field theory expects before training."))] = True
+    band: Annotated[
+        bool,
+        about(
+            N_("band"),
+            N_("Shade how far a drawn network of this width may be from theory: two standard deviations."),
+        ),
+    ] = True
     healthy: Annotated[bool, about(N_("healthy range"), N_("Shade the range that suits the next layer."))] = True
 
 
@@ -120,6 +136,7 @@ def build(scene: Scene, options: SignalOptions) -> Figure:
     if options.healthy:
         marks.append(Span(-HEALTHY, HEALTHY, "healthy", _("healthy")))
     theory: list[Mark] = []
+    bands: list[Mark] = []
     notes: list[Mark] = []
     for number, read in enumerate(found):
         lane, look = read.lane, cue_of(read.lane)
@@ -129,8 +146,14 @@ def build(scene: Scene, options: SignalOptions) -> Figure:
         if options.theory and lane.predictions:
             mean, std = predicted(lane, "mean", read.shown), predicted(lane, "std", read.shown)
             together = np.isfinite(std[1:]) & np.isfinite(std[:-1])
-            for edge in (mean - std, mean + std) if together.any() else ():  # a line needs two points
-                theory.append(Line(x, edge, look.color, _("theory, mean ± std"), "dashed", width=1.2))
+            if together.any():  # a line needs two points
+                if options.band:
+                    bands += _bands(read, x)
+                for edge in (mean - std, mean + std):
+                    theory.append(Line(x, edge, look.color, _("theory, mean ± std"), "dashed", width=1.2))
+            layers, _why = silent(lane, read.shown, std)
+            if layers:
+                notes.append(silence_note(lane, scene, layers))
         if np.any(read.strange):
             text = _("not a finite number in layer {layers}").format(
                 layers=ranges_text([p.text for p in read.shown], read.strange)
@@ -141,7 +164,7 @@ def build(scene: Scene, options: SignalOptions) -> Figure:
     plot = Plot(
         x=Axis(_("layer (data → loss)"), limits=(0.5, deepest + 0.5), ticks=layer_ticks(read.shown for read in found)),
         y=Axis(_("activation (output of the layer)"), scale, linear_below=linear_below),
-        marks=(*marks, *theory, *notes),
+        marks=(*bands, *marks, *theory, *notes),
     )
     what = _("min–max, 5–95 %, 25–75 %, median") if percentiles else _("min–max, mean ± std")
     return Figure(
@@ -168,6 +191,22 @@ def _boxes(read: _Read, percentiles: bool, x: Array, shift: float, width: float,
     return Boxes(
         x, read.least, read.most, outer, inner, middle, look.color, lane_title(read.lane, scene), width, shift, marker
     )
+
+
+def _bands(read: _Read, x: Array) -> list[Mark]:
+    """Around mean - std and mean + std: how far a drawn network of finite width may be off."""
+    look = cue_of(read.lane)
+    sizes = np.concatenate((np.abs(read.least), np.abs(read.most), predicted(read.lane, "rms", read.shown)))
+    sizes = sizes[np.isfinite(sizes)]
+    # A band that says "anything" must not make everything else small.
+    reach = WIDEST * float(sizes.max()) if sizes.size else math.inf
+    marks: list[Mark] = []
+    for edge in (0, 1):
+        low, high = band_of(read.lane, read.shown, lambda p, edge=edge: p.edge_bands()[edge])  # type: ignore[misc]
+        marks.append(
+            Band(x, np.maximum(low, -reach), np.minimum(high, reach), look.color, _("theory, ±2 sd of finite width"))
+        )
+    return marks
 
 
 def _scale(found: list[_Read], options: SignalOptions) -> tuple[Scale, float]:
@@ -268,6 +307,7 @@ def _yours(lane: Lane, scene: Scene, options: SignalOptions) -> str:
                 said.append(_("It is small in all hidden layers, below 0.2."))
             else:
                 said.append(_("It is about the same in all hidden layers."))
+    said += _theory_said(read, options)
     saturated = at_places(read.moment.layers("activation.saturated_fraction"), read.shown)
     if np.any(saturated > 0.2):
         said.append(
@@ -289,6 +329,27 @@ def _yours(lane: Lane, scene: Scene, options: SignalOptions) -> str:
             )
         )
     return " ".join(said)
+
+
+def _theory_said(read: _Read, options: SignalOptions) -> list[str]:
+    """What theory said before training, and how well it did."""
+    if not options.theory or not read.lane.predictions:
+        return []
+    said = []
+    start = first_moment(read.lane.view)
+    if start is not None and np.isfinite(predicted(read.lane, "rms", read.shown)).any():
+        rms = at_places(start.layers("activation.rms"), read.shown)
+        inside, known = within(rms, *band_of(read.lane, read.shown, LayerPrediction.rms_band))
+        if known:
+            said.append(
+                _("Before training the rms of {inside} of {known} layers was within the band of theory.").format(
+                    inside=inside, known=known
+                )
+            )
+    layers, why = silent(read.lane, read.shown, predicted(read.lane, "std", read.shown))
+    if layers:
+        said.append(silence_sentence(layers, why))
+    return said
 
 
 FIGURES.add(NAME)(FigureKind(NAME, TITLE, build, explain, SignalOptions))

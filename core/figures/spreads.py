@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..diagnostics.histograms import BINS, HALVES, ZERO, Histogram, linear_edges
+from ..diagnostics.histograms import BINS, HALVES, ZERO, Histogram, Histograms, half_octave_edges, linear_edges
 from .figure import Axis, Scale
 from .scales import HUGE, inverse, round_step, transform
 
@@ -18,6 +19,7 @@ Array = NDArray[np.float64]
 CELLS = 96  # along the values, where histograms of several ranges share one grid
 MOST_DECADES = 16  # between the largest number and the linear part of a symlog axis
 WIDE = 100.0  # the ratio of the widest to the narrowest distribution from which a linear axis shows spikes only
+MOST_KEPT = 4  # grids that are remembered of each set of histograms
 FEW = 0.05  # of the numbers that are not exactly zero may lie in the linear part of a symlog axis
 
 
@@ -74,19 +76,17 @@ def _lie_apart(found: Sequence[Histogram]) -> bool:
 
 def _linear_below(found: Sequence[Histogram], greatest: float) -> float:
     """A power of ten below which hardly a number of any layer lies."""
-    smallest = greatest
-    for histogram in found:
-        counts = histogram.logarithmic
-        both = counts[ZERO + 1 :].astype(np.int64) + counts[:ZERO][::-1]
-        total = int(both.sum())
-        if total:
-            at = int(np.searchsorted(np.cumsum(both), max(1.0, FEW * total)))
-            smallest = min(smallest, float(histogram.magnitudes[max(at - 1, 0)]))
+    counts = np.array([h.logarithmic for h in found], dtype=np.float64)
+    through = np.cumsum(counts[:, ZERO + 1 :] + counts[:, :ZERO][:, ::-1], axis=1)
+    some = through[:, -1] > 0.0
+    if not some.any():
+        return greatest
+    few = np.maximum(1.0, FEW * through[:, -1:])
+    at = np.maximum((through < few).sum(axis=1) - 1, 0)  # among the edges of the bins beyond the smallest
+    top = np.array([h.all.top[h.row] for h in found])
+    smallest = float(half_octave_edges(np.maximum(top + at + 1 - HALVES, 0))[some].min())
     smallest = max(smallest, greatest * 10.0**-MOST_DECADES, 1e-290)
-    return 10.0 ** min(math.floor(math.log10(smallest)), math.ceil(math.log10(greatest)) - 1)
-
-
-# --- from counts to curves
+    return float(10.0 ** min(math.floor(math.log10(smallest)), math.ceil(math.log10(greatest)) - 1))
 
 
 def bins_of(found: Sequence[Histogram], values: Values) -> tuple[Array, Array]:
@@ -177,14 +177,32 @@ def _merged(edges: Array, numbers: Array, found: Sequence[Histogram]) -> tuple[A
 
 def on_grid(found: Sequence[Histogram], values: Values, cells: int = CELLS) -> tuple[Array, Array]:
     """(cells + 1,) edges as numbers, and the percentage of each histogram's numbers in each of them, (n, cells)."""
-    edges, numbers = bins_of(found, values)
     first, last = values.places(np.array(values.limits))
     grid = np.linspace(float(first), float(last), cells + 1)
-    at = values.places(edges)
     shares = np.zeros((len(found), cells))
+    # Over time all but the newest were on this grid before.
+    key = (values, cells)
+    fresh = []
     for row, histogram in enumerate(found):
-        if numbers[row].any():
-            through = np.concatenate([[0.0], np.cumsum(numbers[row])])
-            whole = np.interp(grid, at[row], through, left=0.0, right=through[-1])
-            shares[row] = 100.0 * np.diff(whole) / histogram.count
+        kept = _kept.get(histogram.all, {}).get((histogram.row, *key))
+        if kept is None:
+            fresh.append(row)
+        else:
+            shares[row] = kept
+    if fresh:
+        edges, numbers = bins_of([found[row] for row in fresh], values)
+        at = values.places(edges)
+        through = np.concatenate([np.zeros((len(fresh), 1)), np.cumsum(numbers, axis=1)], axis=1)
+        for place, row in enumerate(fresh):
+            histogram = found[row]
+            if through[place, -1] > 0.0:
+                whole = np.interp(grid, at[place], through[place], left=0.0, right=through[place, -1])
+                shares[row] = 100.0 * np.diff(whole) / histogram.count
+            known = _kept.setdefault(histogram.all, {})
+            while len(known) >= MOST_KEPT:
+                del known[next(iter(known))]
+            known[(histogram.row, *key)] = shares[row].copy()
     return np.asarray(inverse(grid, values.scale, values.linear_below)), shares
+
+
+_kept: WeakKeyDictionary[Histograms, dict[tuple[int, Values, int], Array]] = WeakKeyDictionary()

@@ -30,6 +30,7 @@ from .reading import (
     remark,
     stamp,
     step_text,
+    thresholds,
 )
 from .scales import number_text
 
@@ -66,6 +67,7 @@ def build(scene: Scene, options: UpdateRatioOptions) -> Figure:
     marks: list[Mark] = [
         Span(*BAND, "healthy", _("usual: a ten-thousandth to a hundredth")),
         Rule(TARGET, "muted", _("a thousandth")),
+        *(Rule(at, "warning", said, dash="dotted") for at, said in thresholds(scene, QUANTITY)),
     ]
     notes: list[Mark] = []
     for lane, shown, moment in found:

@@ -131,6 +131,9 @@ class Layer(Kind, frozen=True, kw_only=True):
     # the sign of how the chains inside come together: "+" added, "∥" side by side; "" where nothing has to
     joined: ClassVar[str] = ""
 
+    # whether what it puts out for one sample depends on the other samples of the minibatch
+    compares_samples: ClassVar[bool] = False
+
     muted: Annotated[
         bool,
         about(

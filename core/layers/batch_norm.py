@@ -40,6 +40,7 @@ class BatchNorm(Layer, frozen=True, kw_only=True, tag="batch_norm"):
 
     label: ClassVar[str] = N_("Batch norm")
     group: ClassVar[Group] = "normalization"
+    compares_samples: ClassVar[bool] = True
     formula: ClassVar[str] = "y = γ (x − μ_B) / √(σ²_B + ε) + β"
     source: ClassVar[str] = "Ioffe & Szegedy 2015 (arXiv 1502.03167), algorithm 1; torch.nn.BatchNorm1d"
 
@@ -141,7 +142,7 @@ class BatchNorm(Layer, frozen=True, kw_only=True, tag="batch_norm"):
         return tuple(found)
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
-        return signal.through_batch_norm(self.epsilon)
+        return signal.through_batch_norm(self.epsilon, math.prod(given[:-1]))
 
     def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
         settings = f"{channels_of(here.given)}, eps={code.number(self.epsilon)}, momentum={code.number(self.momentum)}"

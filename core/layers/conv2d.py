@@ -20,7 +20,7 @@ from ..engine.memory import block, matrix
 from ..engine.sums import column_sums
 from ..errors import InputError
 from ..fields import about
-from ..initializers import GlorotNormal, Initializer, Zeros
+from ..initializers import GlorotNormal, Initializer, first_biases
 from ..text import N_, _
 from ..worked import Equation, LayerSlide, equation, number, sum_of
 from .base import NUMPY_WINDOWS, Layer, Parameter, Shape, image
@@ -70,6 +70,15 @@ class Conv2d(Layer, frozen=True, kw_only=True, tag="conv2d"):
     ] = "valid"
     bias: Annotated[bool, about(N_("bias"), N_("Add a learned number to every channel; starts at zero."))] = True
     init: Annotated[Initializer, about(N_("init"), N_("How the weights are drawn before training."))] = GlorotNormal()
+    bias_std: Annotated[
+        float,
+        about(
+            N_("first biases"),
+            N_("Standard deviation of the biases before training, normally distributed around zero; 0: all are zero."),
+            minimum=0.0,
+            maximum=10.0,
+        ),
+    ] = 0.0
 
     def title(self) -> str:
         return _(self.label)
@@ -98,7 +107,7 @@ class Conv2d(Layer, frozen=True, kw_only=True, tag="conv2d"):
         fans = channels * area, self.filters * area
         shape = self.kernel_size, self.kernel_size, channels, self.filters
         weight = Parameter("weight", shape, *fans, self.init, True)
-        bias = Parameter("bias", (self.filters,), *fans, Zeros(), False)
+        bias = Parameter("bias", (self.filters,), *fans, first_biases(self.bias_std), False)
         return (weight, bias) if self.bias else (weight,)
 
     def _covered(self, length: int) -> float:
@@ -210,8 +219,6 @@ class Conv2d(Layer, frozen=True, kw_only=True, tag="conv2d"):
         return equation(f"∂L/∂x{slide.place(at, slide.given)}", dx, slide.dx[slide.sample, at], words)
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
-        if not self.init.random:
-            raise NotImplementedError("mean-field theory is about random weights")
         height, width, channels = given
         rows, columns, filters = shape = self.output_shape(given)
         area = self.kernel_size**2
@@ -219,19 +226,21 @@ class Conv2d(Layer, frozen=True, kw_only=True, tag="conv2d"):
         covered = self._covered(height) * self._covered(width)
         arriving = channels * area * covered * signal.second_moment
         weights = self.kernel_size, self.kernel_size, channels, filters
-        std = self.init.fitted(weights, channels * area, filters * area, arriving)
+        std = self.init.theoretical(weights, channels * area, filters * area, arriving)
         behind = signal.through_weights(
-            channels * area, filters * area, std * math.sqrt(covered), width=math.prod(shape)
+            channels * area,
+            filters * area,
+            std * math.sqrt(covered),
+            self.bias_std**2 if self.bias else 0.0,
+            width=math.prod(shape),
+            fitted=self.init.data_dependent,
+            # All places share their weights, so that finite width is a matter of the channels.
+            units=filters,
+            units_back=channels,
         )
         # An input feeds only as many windows as there are: fewer at the border, and with a stride.
         fed = filters * area * covered * rows * columns / (height * width)
-        # All places share their weights, so that finite width is a matter of the channels.
-        return replace(
-            behind,
-            backward=fed * std * std,
-            log_variance=behind.log_variance + 2.0 / filters - 2.0 / behind.width,
-            backward_log_variance=2.0 / channels,
-        )
+        return replace(behind, backward=fed * std * std)
 
     def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
         (above, below), (left, right) = self._padding(here.given)

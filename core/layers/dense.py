@@ -10,7 +10,7 @@ from ..engine.kernel import kernel
 from ..engine.layout import GEMM, ROWS
 from ..engine.memory import block, matrix
 from ..fields import about
-from ..initializers import GlorotNormal, Initializer, Zeros
+from ..initializers import GlorotNormal, Initializer, first_biases
 from ..text import N_, _
 from ..worked import Equation, LayerSlide, equation, number, sum_of
 from .base import Layer, Parameter, Shape
@@ -38,6 +38,15 @@ class Dense(Layer, frozen=True, kw_only=True, tag="dense"):
     ]
     bias: Annotated[bool, about(N_("bias"), N_("Add a learned number to every output; starts at zero."))] = True
     init: Annotated[Initializer, about(N_("init"), N_("How the weights are drawn before training."))] = GlorotNormal()
+    bias_std: Annotated[
+        float,
+        about(
+            N_("first biases"),
+            N_("Standard deviation of the biases before training, normally distributed around zero; 0: all are zero."),
+            minimum=0.0,
+            maximum=10.0,
+        ),
+    ] = 0.0
 
     def title(self) -> str:
         return _(self.label)
@@ -48,7 +57,7 @@ class Dense(Layer, frozen=True, kw_only=True, tag="dense"):
     def parameters(self, given: Shape) -> tuple[Parameter, ...]:
         n = math.prod(given)
         weight = Parameter("weight", (n, self.units), n, self.units, self.init, True)
-        bias = Parameter("bias", (self.units,), n, self.units, Zeros(), False)
+        bias = Parameter("bias", (self.units,), n, self.units, first_biases(self.bias_std), False)
         return (weight, bias) if self.bias else (weight,)
 
     def largest_product(self, given: Shape, samples: int) -> int:
@@ -85,10 +94,10 @@ class Dense(Layer, frozen=True, kw_only=True, tag="dense"):
         return tuple(found)
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
-        if not self.init.random:
-            raise NotImplementedError("mean-field theory is about random weights")
         n, m = math.prod(given), self.units
-        return signal.through_weights(n, m, self.init.fitted((n, m), n, m, n * signal.second_moment))
+        std = self.init.theoretical((n, m), n, m, n * signal.second_moment)
+        biases = self.bias_std**2 if self.bias else 0.0
+        return signal.through_weights(n, m, std, biases, fitted=self.init.data_dependent)
 
     def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
         names = {"weight": "weight", "bias": "bias"} if self.bias else {"weight": "weight"}

@@ -5,7 +5,6 @@ the following layer chooses what it needs.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from ..engine.kernel import kernel
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from ..interop.numpy import NumpyScript
     from ..interop.pytorch import PyTorchScript
     from ..interop.script import Place
-    from ..theory.mean_field import Inner, Signal
+    from ..theory.mean_field import Signal
 
 
 @Layer.registry.add("inception")
@@ -107,17 +106,14 @@ class Inception(Layer, frozen=True, kw_only=True, tag="inception"):
         return (equation(f"∂L/∂{name}", delta, slide.flat(shares[earlier].values)[sample, k]),)
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
-        from ..theory.mean_field import side_by_side, through_chain
+        from ..theory.mean_field import block, side_by_side, through_chain
 
-        signals: list[Signal] = []
-        inside: tuple[Inner, ...] = ()
-        backward = 0.0
-        for chain in self.inside(given):
-            behind, inner, back = through_chain(signal, chain, given)
-            signals.append(behind)
-            inside += inner
-            backward += back  # the branches' shares of the gradient are independent of each other
-        return replace(side_by_side(signals), backward=backward, inside=inside)
+        ways = [through_chain(signal, chain, given) for chain in self.inside(given)]
+        out = side_by_side([way.signal for way in ways])
+        total = out.width * out.second_moment
+        weights = [way.signal.width * way.signal.second_moment / total if total > 0.0 else 0.0 for way in ways]
+        # the branches' shares of the gradient are independent of each other, so that `block` adds them up
+        return block(signal, out, ways, weights)
 
     def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
         return f"torch.cat([{', '.join(self._to_model(code, here, x))}], dim=1)"

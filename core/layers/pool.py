@@ -5,6 +5,8 @@ The network then sees more of the image at once and cares less about where exact
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
@@ -103,7 +105,9 @@ class Pool(Layer, frozen=True, kw_only=True):
         ]
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
-        raise NotImplementedError("mean-field theory does not follow how alike the pixels of a window are")
+        # How large a mean or a largest number is depends on how alike the pixels of a window are. On the way back the
+        # winner of a window is a pixel whose activation function is more often open than that of others.
+        raise NotImplementedError(_("theory does not follow how alike the pixels of a window are"))
 
     def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
         stride = "" if self.step == self.size else f", stride={self.step}"
@@ -230,6 +234,15 @@ class AveragePool(Pool, frozen=True, kw_only=True, tag="average_pool"):
         dx = sum_of("Σ δ", deltas) / area
         return (equation(f"∂L/∂x{slide.place(at, slide.given)}", dx, slide.dx[slide.sample, at], words),)
 
+    def mean_field(self, signal: Signal, given: Shape) -> Signal:
+        rows, columns, channels = self.output_shape(given)
+        # The way back is exact where windows do not overlap: a pixel gets its share of one number, or nothing.
+        apart = self.step >= self.size
+        reached = rows * columns * self.size**2 / (given[0] * given[1])
+        back = reached / self.size**4 if apart else math.nan
+        why = _("theory does not follow how alike the pixels of a window are")
+        return replace(type(signal).unknown(rows * columns * channels, back, channels, why), samples=signal.samples)
+
     def emit(self, build: Builder, x: Wire) -> Wire:
         y = build.wire(self.output_shape(x.shape))
         geometry = self.geometry(x.shape)
@@ -282,7 +295,10 @@ class GlobalAveragePool(Layer, frozen=True, kw_only=True, tag="global_average_po
         return y
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
-        raise NotImplementedError("mean-field theory does not follow how alike the pixels of an image are")
+        # The way back is exact: every pixel gets the same share of the gradient of its channel's mean.
+        pixels = given[0] * given[1]
+        why = _("theory does not follow how alike the pixels of an image are")
+        return replace(type(signal).unknown(given[2], float(pixels) ** -2, why=why), samples=signal.samples)
 
     def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
         return f"{x}.mean(dim=(2, 3))"

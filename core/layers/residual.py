@@ -120,15 +120,22 @@ class Residual(Layer, frozen=True, kw_only=True, tag="residual"):
         return tuple(found)
 
     def mean_field(self, signal: Signal, given: Shape) -> Signal:
-        from ..theory.mean_field import through_chain
+        from ..theory.mean_field import Passage, block, through_chain
 
-        chains = self.inside(given)
-        branch, inner, back = through_chain(signal, chains[0], given)
-        around, outer, along = through_chain(signal, chains[1], given) if len(chains) > 1 else (signal, (), 1.0)
-        total = around.plus(branch.scaled(self.scale))
-        square = self.scale**2
-        inside = tuple(replace(i, backward=i.backward * square) for i in inner) + outer
-        return replace(total, backward=along + square * back, inside=inside)
+        chains, square = self.inside(given), self.scale**2
+        branch = through_chain(signal, chains[0], given)
+        branch = replace(
+            branch,
+            signal=branch.signal.scaled(self.scale),
+            inside=tuple(replace(i, backward=i.backward * square) for i in branch.inside),
+            backward=branch.backward * square,
+        )
+        around = through_chain(signal, chains[1], given) if len(chains) > 1 else Passage.around(signal)
+        out = around.signal.plus(branch.signal)
+        weights = [
+            way.signal.second_moment / out.second_moment if out.second_moment > 0.0 else 0.0 for way in (branch, around)
+        ]
+        return block(signal, out, (branch, around), weights)
 
     def to_pytorch(self, code: PyTorchScript, here: Place, x: str) -> str:
         return self._to_model(code, here, x)

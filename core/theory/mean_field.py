@@ -37,7 +37,7 @@ from ..activations import Activation
 if TYPE_CHECKING:
     from ..data.base import Data
     from ..layers.base import Chain
-    from ..network import Plan
+    from ..network import Card, Plan
 
 Array = NDArray[np.float64]
 Functions = tuple[tuple[Activation, float], ...]  # applied one after the other, each with its parameter
@@ -127,6 +127,10 @@ class Moments:
     slope_square           E[f'^2]
     slope_fourth           E[f'^4]
     elasticity             d ln E[f^2] / d ln Var(x): 1 for ReLU, below 1 for functions that saturate
+    third                  E[f^3]
+    mean_response          d E[f] / d ln Var(x)
+    slope_elasticity       d ln E[f'^2] / d ln Var(x): 0 for ReLU, negative for functions that saturate
+    cross                  E[f^2 f'^2] / (E[f^2] E[f'^2]) - 1: whether the units that shout also pass the gradient on
     """
 
     mean: float
@@ -135,28 +139,43 @@ class Moments:
     slope_square: float
     slope_fourth: float
     elasticity: float
+    third: float
+    mean_response: float
+    slope_elasticity: float
+    cross: float
 
     @property
     def kurtosis(self) -> float:
         """E[f^4] / E[f^2]^2 - 1: how unequally the units share the signal; 2 for a normal number."""
         # Not second**2: Python's power raises where a product overflows to infinity.
-        return self.fourth / self.second / self.second - 1.0 if self.second > 0.0 else 0.0
+        return self.fourth / self.second / self.second - 1.0 if self.second != 0.0 else 0.0
 
     @property
     def slope_inequality(self) -> float:
         """E[f'^4] / E[f'^2]^2: how unequally the units pass the gradient on; 1 where all do alike."""
-        return self.slope_fourth / self.slope_square / self.slope_square if self.slope_square > 0.0 else 1.0
+        return self.slope_fourth / self.slope_square / self.slope_square if self.slope_square != 0.0 else 1.0
 
 
 @lru_cache(maxsize=8192)
 def moments(functions: Functions, mean: float, variance: float) -> Moments:
     """Moments of the functions, one after the other, of a number N(mean, variance). All NaN when that is not finite."""
     if not (math.isfinite(mean) and math.isfinite(variance)):
-        return Moments(*(math.nan,) * 6)
+        return Moments(*(math.nan,) * 10)
     if variance == 0.0:
         value, slope = (float(a[0]) for a in _apply(functions, np.array([mean])))
         second, slope_square = value * value, slope * slope
-        return Moments(value, second, second * second, slope_square, slope_square * slope_square, 0.0)
+        return Moments(
+            value,
+            second,
+            second * second,
+            slope_square,
+            slope_square * slope_square,
+            0.0,
+            value * second,
+            0.0,
+            0.0,
+            0.0,
+        )
     deviation = math.sqrt(variance)
     marks = np.array(_landmarks(functions, _ladder_end(mean, deviation)))
     z, w = _panels(np.union1d(_STEPS, np.clip((marks - mean) / deviation, -REACH, REACH)), POINTS)
@@ -166,13 +185,24 @@ def moments(functions: Functions, mean: float, variance: float) -> Moments:
         second = float(w @ squares)
         elasticity = 0.5 * (float(w @ (squares * z * z)) / second - 1.0) if second > 0.0 else 0.0
         slope_squares = slopes * slopes
+        average, slope_square = float(w @ values), float(w @ slope_squares)
+        slope_elasticity = (
+            0.5 * (float(w @ (slope_squares * z * z)) / slope_square - 1.0) if slope_square > 0.0 else 0.0
+        )
+        # One after the other: the product of both may be too small for a float where neither is.
+        cross = float(w @ (squares * slope_squares))
+        cross = cross / second / slope_square - 1.0 if second > 0.0 and slope_square > 0.0 else 0.0
         return Moments(
-            mean=float(w @ values),
+            mean=average,
             second=second,
             fourth=float(w @ (squares * squares)),
-            slope_square=float(w @ slope_squares),
+            slope_square=slope_square,
             slope_fourth=float(w @ (slope_squares * slope_squares)),
             elasticity=elasticity,
+            third=float(w @ (squares * values)),
+            mean_response=0.5 * (float(w @ (values * z * z)) - average),
+            slope_elasticity=slope_elasticity,
+            cross=cross,
         )
 
 
@@ -228,6 +258,7 @@ class Law:
     shared           E[x x'] of that number in two different samples
     log_variance     how much the variance itself differs between networks drawn alike: Var(ln variance)
     functions        what it went through since
+    sensitivity      d ln(variance) / d ln(variance at the beginning of the network, or of the branch of a block)
     """
 
     mean: float
@@ -235,6 +266,7 @@ class Law:
     shared: float
     log_variance: float = 0.0
     functions: Functions = ()
+    sensitivity: float = 1.0
 
     @property
     def correlation(self) -> float:
@@ -269,13 +301,22 @@ class Signal:
                     the batch, which batch normalization divides by, is second_moment - shared.
     law             their distribution, for a function that comes next
     backward        of the layer: mean square of dL/d(input) divided by mean square of dL/d(output), both per number
-    log_variance    finite width: Var(ln second_moment) over networks drawn alike, for one sample, in first order.
-                    Averaging over different samples can only make it smaller.
-    backward_log_variance   what this layer adds to the same variance of the gradient's mean square, on its way back;
-                    without the part by which q itself differs between networks
     inside          layers inside of this one, when it is a block
 
-    Every method returns the signal behind the next layer and leaves this one as it is.
+    How much a drawn network of finite width differs from all that, to first order in 1 / width and for one sample
+    (averaging over different samples can only make it less). With d the deviation of ln(law.variance), whose variance
+    is law.log_variance, and e the chance in which units this layer has, the deviation of ln(second_moment) is
+
+        response d + e,    Var(e) = own
+
+    units       that are drawn independently: the channels of an image; `width` when None
+    samples     of a minibatch, for batch normalization; very many when None
+    carry, share, fresh   where d comes from: d = carry d' + share e' + chance of variance fresh - share^2 own', where '
+                    marks the signal before the layer
+    drift, grip, backward_log_variance   the deviation of ln(backward) is drift d' + grip e' + chance of that variance
+    cross       covariance of the chance in ln(backward) with e
+    edges       variances of mean - std and of mean + std, where that is not all due to d and e
+    why         why theory has nothing to say, a sentence; "" where it has, or where the layer before is the reason
     """
 
     width: int
@@ -284,23 +325,73 @@ class Signal:
     shared: float
     law: Law
     backward: float = 1.0
-    log_variance: float = 0.0
+    response: float = 1.0
+    own: float = 0.0
+    units: int | None = None
+    samples: int | None = None
+    carry: float = 1.0
+    share: float = 0.0
+    fresh: float = 0.0
+    drift: float = 0.0
+    grip: float = 0.0
     backward_log_variance: float = 0.0
+    cross: float = 0.0
+    edges: tuple[float, float] | None = None
     inside: tuple[Inner, ...] = field(default=())
+    why: str = ""
 
     @classmethod
-    def of_data(cls, width: int, second_moment: float, mean: float = 0.0, shared: float | None = None) -> Signal:
+    def of_data(
+        cls,
+        width: int,
+        second_moment: float,
+        mean: float = 0.0,
+        shared: float | None = None,
+        log_variance: float = 0.0,
+        samples: int | None = None,
+    ) -> Signal:
         """The samples themselves. Their distribution is not known; a function right behind them sees them as normal.
 
-        shared   mean product of the same feature in two different samples; the square of the mean when not given
+        shared         mean product of the same feature in two different samples; the square of the mean when not given
+        log_variance   how much the mean square of a minibatch differs from `second_moment`: Var(ln)
+        samples        of a minibatch
         """
         shared = mean * mean if shared is None else shared
-        return cls(width, mean, second_moment, shared, Law(mean, max(second_moment - mean * mean, 0.0), shared))
+        law = Law(mean, max(second_moment - mean * mean, 0.0), shared, log_variance)
+        return cls(width, mean, second_moment, shared, law, samples=samples)
 
     @classmethod
-    def unknown(cls, width: int) -> Signal:
-        """A signal that theory has nothing to say about: all NaN."""
-        return cls(width, math.nan, math.nan, math.nan, Law(math.nan, math.nan, math.nan), math.nan, math.nan, math.nan)
+    def unknown(cls, width: int, backward: float = math.nan, units: int | None = None, why: str = "") -> Signal:
+        """A signal that theory has nothing to say about: all NaN, but for `backward` where that is known."""
+        law = Law(math.nan, math.nan, math.nan, math.nan)
+        certain = 0.0 if math.isfinite(backward) else math.nan
+        return cls(
+            width,
+            math.nan,
+            math.nan,
+            math.nan,
+            law,
+            backward,
+            own=math.nan,
+            units=units,
+            backward_log_variance=certain,
+            why=why,
+        )
+
+    @property
+    def log_variance(self) -> float:
+        """Finite width: Var(ln second_moment) over networks drawn alike, for one sample, in first order."""
+        return self.response * self.response * self.law.log_variance + self.own
+
+    @property
+    def sensitivity(self) -> float:
+        """d ln(second_moment) / d ln(variance at the beginning of the network, or of the branch of a block)."""
+        return self.response * self.law.sensitivity
+
+    @property
+    def independent(self) -> int:
+        """How many units are drawn independently."""
+        return self.width if self.units is None else self.units
 
     @property
     def variance(self) -> float:
@@ -317,30 +408,70 @@ class Signal:
         """Root of the mean square."""
         return math.sqrt(self.second_moment)
 
+    @property
+    def edge_variances(self) -> tuple[float, float]:
+        """Variances of mean - std and mean + std over networks drawn alike, in first order."""
+        if self.edges is not None:
+            return self.edges
+        # All numbers larger or smaller together, as if the scale were all that is uncertain.
+        quarter = 0.25 * self.log_variance
+        return quarter * (self.mean - self.std) ** 2, quarter * (self.mean + self.std) ** 2
+
     def through_weights(
-        self, fan_in: int, fan_out: int, weight_std: float, bias_variance: float = 0.0, width: int | None = None
+        self,
+        fan_in: int,
+        fan_out: int,
+        weight_std: float,
+        bias_variance: float = 0.0,
+        width: int | None = None,
+        fitted: bool = False,
+        units: int | None = None,
+        units_back: int | None = None,
     ) -> Signal:
         """Behind weights drawn independently around zero with the given standard deviation.
 
         fan_in    inputs of one output
         fan_out   outputs that one input feeds
         width     numbers put out per sample, where that is not fan_out (convolution)
+        fitted    the weights were divided by the rms of what this very network puts out (LSUV)
+        units     that are drawn independently, where that is not `width` (channels of a convolution)
+        units_back   the same of the gradient that leaves, where that is not the width of the input
         """
         width = fan_out if width is None else width
+        units = width if units is None else units
         scale = fan_in * weight_std * weight_std
-        q = scale * self.second_moment + bias_variance
-        share = scale * self.second_moment / q if q > 0.0 else 0.0
-        drift = share * share * self.log_variance
-        shared = scale * self.shared + bias_variance
+        # Weights that are all zero put out their biases, whatever arrives, even the unknown.
+        from_input = scale * self.second_moment if scale != 0.0 else 0.0
+        q = from_input + bias_variance
+        shared = (scale * self.shared if scale != 0.0 else 0.0) + bias_variance
+        share = carry = fresh = drift = 0.0
+        if fitted:
+            fresh = drift = FITTED_LOG_VARIANCE
+            q = 1.0 + bias_variance if math.isnan(q) else q
+        elif from_input > 0.0:
+            share = from_input / q
+            fresh, carry = share * share * self.own, share * self.response
+            drift = carry * carry * self.law.log_variance + fresh
+        # The mean over the units scatters like a mean of normal numbers, the spread like a chi.
+        edge = q / units + 0.25 * q * (drift + 2.0 / units)
         return Signal(
             width=width,
             mean=0.0,
             second_moment=q,
             shared=shared,
-            law=Law(0.0, q, shared, drift),
+            law=Law(0.0, q, shared, drift, (), carry * self.law.sensitivity),
             backward=fan_out * weight_std * weight_std,
-            log_variance=drift + 2.0 / width,
-            backward_log_variance=2.0 / self.width,
+            own=2.0 / units,
+            units=units,
+            samples=self.samples,
+            carry=carry,
+            share=share,
+            fresh=fresh,
+            drift=-self.response if fitted else 0.0,
+            grip=-1.0 if fitted else 0.0,
+            backward_log_variance=2.0 / (self.width if units_back is None else units_back)
+            + (self.own if fitted else 0.0),
+            edges=(edge, edge),
         )
 
     def through_function(self, activation: Activation, parameter: float = 0.0) -> Signal:
@@ -351,52 +482,101 @@ class Signal:
         are taken as normal with their mean and variance.
         """
         law = replace(self.law, functions=(*self.law.functions, (activation, parameter)))
+        if math.isnan(law.variance) and law.mean == 0.0 and all(_homogeneous(f, p) for f, p in law.functions):
+            # Of numbers around zero ReLU passes the gradient of one half, however large they are.
+            now, before = (moments(f, 0.0, 1.0) for f in (law.functions, self.law.functions))
+            unknown = Signal.unknown(self.width, now.slope_square / before.slope_square, self.units)
+            unknown = replace(unknown, samples=self.samples)
+            noise = 3.0 * (now.slope_inequality - before.slope_inequality) / self.independent
+            return replace(unknown, law=law, backward_log_variance=noise)
         now = moments(law.functions, law.mean, law.variance)
         before = moments(self.law.functions, law.mean, law.variance)
-        return Signal(
+        units = self.independent
+        signal = Signal(
             width=self.width,
             mean=now.mean,
             second_moment=now.second,
-            shared=pair_moments(law.functions, law.mean, law.variance, law.correlation)[0],
+            # Nobody asks what samples share where nothing is known of it.
+            shared=math.nan
+            if math.isnan(law.shared)
+            else pair_moments(law.functions, law.mean, law.variance, law.correlation)[0],
             law=law,
             backward=now.slope_square / before.slope_square if before.slope_square != 0.0 else 0.0,
-            log_variance=now.elasticity * now.elasticity * law.log_variance + now.kurtosis / self.width,
+            response=now.elasticity,
+            own=now.kurtosis / units,
+            units=self.units,
+            samples=self.samples,
+            drift=now.slope_elasticity - before.slope_elasticity,
             # The gradient that arrives is a normal number of every unit, whose fourth moment is 3.
-            backward_log_variance=3.0 * (now.slope_inequality - before.slope_inequality) / self.width,
+            backward_log_variance=3.0 * (now.slope_inequality - before.slope_inequality) / units,
+            cross=now.cross / units,
         )
+        return replace(signal, edges=_edge_variances(now, law.log_variance, units))
 
     def through_dropout(self, rate: float) -> Signal:
         """Behind dropout in training: each number is zero with probability `rate`, else divided by 1 - rate."""
         kept = 1.0 - rate
         if kept <= 0.0:
-            return Signal.unknown(self.width)
+            return replace(Signal.unknown(self.width), samples=self.samples)
         signal = self.becoming(
             mean=self.mean, second_moment=self.second_moment / kept, shared=self.shared, backward=1.0 / kept
         )
-        return replace(signal, backward_log_variance=3.0 * (1.0 / kept - 1.0) / self.width)
+        kurtosis = moments(self.law.functions, self.law.mean, self.law.variance).kurtosis
+        lost = (kurtosis + 1.0) * (1.0 / kept - 1.0) / self.width
+        return replace(
+            signal,
+            fresh=signal.fresh + lost,
+            law=replace(signal.law, log_variance=signal.law.log_variance + lost),
+            backward_log_variance=3.0 * (1.0 / kept - 1.0) / self.width,
+        )
 
-    def through_batch_norm(self, epsilon: float = 0.0) -> Signal:
-        """Behind batch normalization of a large batch: what all samples share is taken away, the rest has variance 1.
+    def through_batch_norm(self, epsilon: float = 0.0, places: int = 1) -> Signal:
+        """Behind batch normalization: what all samples share is taken away, the rest has variance 1.
 
-        Yang et al. 2019: the gradient's mean square grows by E[f'^2] / Var(f) per layer, pi / (pi - 1) for ReLU. With
-        batches below about 30 samples it grows faster still.
+        places   of an image, over which it averages too
+
+        Yang et al. 2019: the gradient's mean square grows by E[f'^2] / Var(f) per layer, pi / (pi - 1) for ReLU, where
+        B = samples * places is large. Else it grows faster, in a linear network by (B - 2) / (B - 3): two directions of
+        B are taken out of the gradient, and the mean of 1 / variance is that of a chi-square number of B - 1 degrees of
+        freedom. With ReLU that is true within 2 % for B >= 8. There is no such mean for B <= 3.
         """
-        variance = max(self.second_moment - self.shared, 0.0)
-        return self._normalized(variance, epsilon, shared=0.0)
+        variance = self.second_moment - self.shared
+        signal = self._normalized(variance if math.isnan(variance) else max(variance, 0.0), epsilon, shared=0.0)
+        if self.samples is None:
+            return signal
+        count = self.samples * places
+        return signal.with_backward(signal.backward * (count - 2) / (count - 3) if count > 3 else math.nan)
 
     def through_layer_norm(self, epsilon: float = 0.0) -> Signal:
         """Behind layer normalization: mean 0 and variance 1 over the units of each sample."""
-        variance = max(self.second_moment - self.mean * self.mean, 0.0)
+        variance = max(self.second_moment - self.mean * self.mean, 0.0) if self.known else math.nan
         scale = variance + epsilon
         shared = (self.shared - self.mean * self.mean) / scale if scale != 0.0 else 0.0
         return self._normalized(variance, epsilon, shared)
 
+    @property
+    def known(self) -> bool:
+        """Whether theory says anything about the numbers."""
+        return not math.isnan(self.second_moment)
+
     def _normalized(self, variance: float, epsilon: float, shared: float) -> Signal:
         scale = variance + epsilon
         if scale == 0.0:
-            return Signal.unknown(self.width)
-        signal = self.becoming(mean=0.0, second_moment=variance / scale, shared=shared, backward=1.0 / scale)
-        return replace(signal, log_variance=0.0, law=replace(signal.law, log_variance=0.0))
+            return replace(Signal.unknown(self.width), samples=self.samples)
+        # Whatever arrives, what leaves has mean 0 and variance 1; only the way back needs to know what arrived.
+        after = 1.0 if math.isnan(variance) else variance / scale
+        signal = self.becoming(mean=0.0, second_moment=after, shared=shared, backward=1.0 / scale)
+        return replace(
+            signal,
+            carry=0.0,
+            share=0.0,
+            fresh=0.0,
+            drift=-self.response,
+            grip=-1.0,
+            backward_log_variance=self.own,
+            law=replace(signal.law, log_variance=0.0, sensitivity=0.0),
+            edges=(0.0, 0.0),
+        )
 
     def plus(self, other: Signal) -> Signal:
         """The sum of two signals that are independent of each other, as at the end of a residual block.
@@ -405,15 +585,28 @@ class Signal:
         """
         total = self.second_moment + other.second_moment + 2.0 * self.mean * other.mean
         weights = [s.second_moment / total if total > 0.0 else 0.0 for s in (self, other)]
-        return replace(
-            self.becoming(
-                mean=self.mean + other.mean,
-                second_moment=total,
-                shared=self.shared + other.shared + 2.0 * self.mean * other.mean,
-                backward=1.0,
-            ),
-            log_variance=sum(w * w * s.log_variance for w, s in zip(weights, (self, other), strict=True)),
+        together = self.becoming(
+            mean=self.mean + other.mean,
+            second_moment=total,
+            shared=self.shared + other.shared + 2.0 * self.mean * other.mean,
+            backward=1.0,
         )
+        return together._scattered((self, other), weights)
+
+    def _scattered(self, parts: Sequence[Signal], weights: Sequence[float], common: float = 0.0) -> Signal:
+        """The same signal, made of parts with the given shares of the mean square, with the finite width of them.
+
+        common   variance of what deviates in all parts together, each times its sensitivity: of what enters a block
+        """
+        sensitivity = sum(w * s.sensitivity for w, s in zip(weights, parts, strict=True))
+        apart = sum(
+            w * w * (s.log_variance - s.sensitivity * s.sensitivity * common)
+            for w, s in zip(weights, parts, strict=True)
+        )
+        law = replace(
+            self.law, log_variance=sensitivity * sensitivity * common + apart, sensitivity=sensitivity, functions=()
+        )
+        return replace(self, law=law, response=1.0, own=0.0, carry=sensitivity, share=0.0, fresh=apart, edges=None)
 
     def scaled(self, factor: float) -> Signal:
         """Every number times a constant."""
@@ -430,18 +623,100 @@ class Signal:
 
     def unchanged(self) -> Signal:
         """Behind a layer that only gives the numbers another shape."""
-        return replace(self, backward=1.0, backward_log_variance=0.0, inside=())
+        return replace(
+            self,
+            backward=1.0,
+            backward_log_variance=0.0,
+            carry=1.0,
+            share=0.0,
+            fresh=0.0,
+            drift=0.0,
+            grip=0.0,
+            cross=0.0,
+            inside=(),
+            why="",
+        )
 
     def becoming(
         self, *, mean: float, second_moment: float, shared: float, backward: float, width: int | None = None
     ) -> Signal:
         """A signal with other moments, its distribution taken as normal; for layers with a rule of their own."""
-        law = Law(mean, max(second_moment - mean * mean, 0.0), shared, self.log_variance)
-        width = self.width if width is None else width
-        return Signal(width, mean, second_moment, shared, law, backward, self.log_variance)
+        variance = second_moment - mean * mean
+        variance = variance if math.isnan(variance) else max(variance, 0.0)
+        law = Law(mean, variance, shared, self.log_variance, (), self.sensitivity)
+        return Signal(
+            self.width if width is None else width,
+            mean,
+            second_moment,
+            shared,
+            law,
+            backward,
+            units=self.units if width is None else None,
+            samples=self.samples,
+            carry=self.response,
+            share=1.0,
+            fresh=self.own,
+        )
+
+
+FITTED_LOG_VARIANCE = 0.1**2 / 3.0  # LSUV is content with a variance within 0.1 of 1, taken as uniform in there
+
+
+def _homogeneous(activation: Activation, parameter: float) -> bool:
+    """Whether f(s x) = s f(x) for every s > 0, as for ReLU: its slope then knows the sign of x only."""
+    x = np.array([-3.0, -0.5, 0.5, 3.0])
+    value, twice = (activation.value(v, parameter) for v in (x, 2.0 * x))
+    return bool(np.allclose(twice, 2.0 * value, rtol=1e-12, atol=0.0))
+
+
+def _edge_variances(at: Moments, log_variance: float, units: int) -> tuple[float, float]:
+    """Variances of mean - std and of mean + std, over drawn networks of that many units: to first order in both the
+    scale, Var(ln variance) = `log_variance`, and the chance in which units there are.
+    """
+    variance = at.second - at.mean * at.mean
+    if not variance > 0.0:
+        return (0.0, 0.0) if variance <= 0.0 else (math.nan, math.nan)
+    std = math.sqrt(variance)
+    # Of the mean, in units of std, and of the mean square, in units of the variance: their responses to the scale, and
+    # their variances and covariance. (Products, not powers: Python's power raises where one overflows.)
+    mean_response, second_response = at.mean_response / std, at.elasticity * at.second / variance
+    first = mean_response * mean_response * log_variance + 1.0 / units
+    chance = (at.fourth - at.second * at.second) / variance / variance
+    second = second_response * second_response * log_variance + max(chance, 0.0) / units
+    chance = (at.third - at.mean * at.second) / variance / std
+    both = mean_response * second_response * log_variance + chance / units
+    found = []
+    for sign in (-1.0, 1.0):
+        of_mean, of_second = 1.0 - sign * at.mean / std, sign * 0.5
+        square = of_mean * of_mean * first + of_second * of_second * second + 2.0 * of_mean * of_second * both
+        found.append(max(square, 0.0) * variance)
+    return found[0], found[1]
 
 
 # --- blocks
+
+
+@dataclass(frozen=True)
+class Passage:
+    """What is expected of layers one after the other.
+
+    signal     behind the last of them
+    inside     each of them, data first
+    backward   by what all together multiply the gradient's mean square per number
+    drift      d ln(backward) / d ln(variance that enters)
+    backward_log_variance   the chance in ln(backward) beside that
+    """
+
+    signal: Signal
+    inside: tuple[Inner, ...]
+    backward: float = 1.0
+    drift: float = 0.0
+    backward_log_variance: float = 0.0
+
+    @classmethod
+    def around(cls, signal: Signal) -> Passage:
+        """Behind no layer at all: what enters leaves."""
+        return cls(replace(signal, law=replace(signal.law, sensitivity=1.0)), ())
 
 
 def side_by_side(signals: Sequence[Signal]) -> Signal:
@@ -466,31 +741,91 @@ def side_by_side(signals: Sequence[Signal]) -> Signal:
         backward=1.0,
         width=width,
     )
+    together = replace(together._scattered(signals, weights), units=sum(s.independent for s in signals))
     # Branches that are distributed alike are so together; other mixtures are taken as normal.
-    law = first.law if all(s.law == first.law for s in signals) else together.law
-    scatter = sum(w * w * s.log_variance for w, s in zip(weights, signals, strict=True))
-    return replace(together, law=law, log_variance=scatter)
+    if all(
+        (s.law.mean, s.law.variance, s.law.functions) == (first.law.mean, first.law.variance, first.law.functions)
+        for s in signals
+    ):
+        of_law = replace(first.law, log_variance=together.law.log_variance, sensitivity=together.law.sensitivity)
+        return replace(together, law=of_law)
+    return together
 
 
-def through_chain(signal: Signal, chain: Chain, given: tuple[int, ...]) -> tuple[Signal, tuple[Inner, ...], float]:
-    """Behind layers inside of a block: the signal, what is expected of each layer, and the factor by which all of them
-    together multiply the gradient's mean square per number.
+def block(entry: Signal, out: Signal, ways: Sequence[Passage], weights: Sequence[float]) -> Signal:
+    """A block in which ways part and meet again.
+
+    entry     the signal that enters every way
+    out       what leaves, moments and distribution
+    ways      with `backward` as the gradient behind the block sees them
+    weights   the share of each way in the mean square of `out`
+    """
+    backward = sum(way.backward for way in ways)
+    parts = [way.backward / backward if backward > 0.0 else 0.0 for way in ways]
+    signal = out._scattered([way.signal for way in ways], weights, entry.law.log_variance)
+    return replace(
+        signal,
+        law=replace(signal.law, functions=out.law.functions, sensitivity=signal.carry * entry.law.sensitivity),
+        backward=backward,
+        drift=sum(part * way.drift for part, way in zip(parts, ways, strict=True)),
+        backward_log_variance=sum(
+            part * part * way.backward_log_variance for part, way in zip(parts, ways, strict=True)
+        ),
+        inside=tuple(inner for way in ways for inner in way.inside),
+    )
+
+
+def through_chain(signal: Signal, chain: Chain, given: tuple[int, ...]) -> Passage:
+    """Behind layers inside of a block.
 
     given   shape of the block's input. Raises NotImplementedError where theory has no rule for a layer.
     """
+    signal = Passage.around(signal).signal
     passed: list[tuple[str, Signal]] = []
     for path, layer in chain.members(""):
         shape = layer.output_shape(given)
         signal = layer.mean_field(signal, given)
         passed.append((path.removeprefix("."), signal))
         given = shape
+    back = _BackThrough()
     inner: list[Inner] = []
-    backward = 1.0
     for path, at in reversed(passed):
-        inner.append(Inner(path, at, backward))
-        inner += [Inner(f"{path}.{i.path}", i.signal, i.backward * backward) for i in reversed(at.inside)]
-        backward *= at.backward
-    return signal, tuple(reversed(inner)), backward
+        inner.append(Inner(path, at, back.square))
+        inner += [Inner(f"{path}.{i.path}", i.signal, i.backward * back.square) for i in reversed(at.inside)]
+        back.cross(at)
+    return Passage(signal, tuple(reversed(inner)), back.square, back.slope, back.noise)
+
+
+class _BackThrough:
+    """The gradient on its way back, from the last of some layers on.
+
+    square   its mean square per number, relative to that behind the last layer
+    slope    by how much ln(square) changes with the deviation d of the signal here (see `Signal`)
+    noise    variance of ln(square) that comes from further back
+    """
+
+    def __init__(self) -> None:
+        self.square, self.slope, self.noise = 1.0, 0.0, 0.0
+        self._waiting = 0.0  # twice what multiplies the chance of the function's units further on
+
+    def scatter(self, at: Signal) -> float:
+        """Var(ln square) behind the layer with the output `at`."""
+        drift = self.slope * self.slope * at.law.log_variance if self.slope != 0.0 else 0.0
+        return max(self.noise + drift, 0.0) if math.isfinite(self.noise + drift) else math.nan
+
+    def cross(self, at: Signal) -> None:
+        """Go through the layer with the output `at`."""
+        fresh = self.slope * self.slope * at.fresh if self.slope != 0.0 else 0.0
+        self.noise += at.backward_log_variance + fresh
+        if at.cross != 0.0:
+            self.noise += self._waiting * at.cross
+            self._waiting = 0.0
+        if at.share != 0.0 or at.grip != 0.0:
+            self._waiting = 2.0 * (self.slope * at.share + at.grip)
+            # What the layer's own gradient factor and its output have of the same chance.
+            self.noise += 2.0 * self.slope * at.share * at.grip * (at.fresh / at.share**2 if at.share else 0.0)
+        self.slope = at.drift + (self.slope * at.carry if self.slope != 0.0 else 0.0)
+        self.square *= at.backward
 
 
 # --- a whole network
@@ -507,6 +842,8 @@ class LayerPrediction:
                        minibatch of different samples averages part of it away
     gradient_log_std   the same of ln(gradient_norm^2)
     gradient_factor    L2 norm of dL/d(input) divided by that of dL/d(output): below 1 the layer makes it vanish
+    edge_stds          standard deviations of mean - std and of mean + std between networks drawn alike
+    why                why theory has nothing to say about the layer: a sentence; "" where it has
     """
 
     path: str
@@ -517,6 +854,8 @@ class LayerPrediction:
     log_std: float
     gradient_log_std: float = 0.0
     gradient_factor: float = math.nan
+    edge_stds: tuple[float, float] = (math.nan, math.nan)
+    why: str = ""
 
     def rms_band(self, deviations: float = 2.0) -> tuple[float, float]:
         """The range of rms within `deviations` standard deviations of the logarithm."""
@@ -526,6 +865,14 @@ class LayerPrediction:
         """The range of the gradient's relative norm within `deviations` standard deviations of the logarithm."""
         return _band(self.gradient_norm, self.gradient_log_std, deviations)
 
+    def edge_bands(self, deviations: float = 2.0) -> tuple[tuple[float, float], tuple[float, float]]:
+        """The ranges of mean - std and of mean + std: the spread is stretched and shrunk, so that it stays positive."""
+        if not self.std > 0.0:
+            edge = self.mean if self.std == 0.0 else math.nan
+            return (edge, edge), (edge, edge)
+        below, above = (_band(self.std, 2.0 * s / self.std, deviations) for s in self.edge_stds)
+        return (self.mean - below[1], self.mean - below[0]), (self.mean + above[0], self.mean + above[1])
+
 
 def _band(center: float, log_std: float, deviations: float) -> tuple[float, float]:
     factor = math.exp(min(0.5 * deviations * log_std, 700.0))  # half: the deviation is that of the square
@@ -533,18 +880,28 @@ def _band(center: float, log_std: float, deviations: float) -> tuple[float, floa
 
 
 def predict(
-    plan: Plan, second_moment: float, mean: float = 0.0, shared: float | None = None
+    plan: Plan,
+    second_moment: float,
+    mean: float = 0.0,
+    shared: float | None = None,
+    *,
+    log_variance: float = 0.0,
+    samples: int | None = None,
 ) -> tuple[LayerPrediction, ...]:
     """What to expect of every layer of a network that is laid out, given the mean square of its (scaled) input.
 
     second_moment, mean   E[x^2] and E[x] over samples and features
     shared                E[x x'] over pairs of different samples, see `Signal.of_data`
+    log_variance, samples   how much the mean square of a minibatch differs from `second_moment`, and its size
 
-    Layers behind one that theory has no rule for (`mean_field` raises NotImplementedError) get NaN; nothing is returned
-    for layers from the first impossible one on. Gradients are relative to the last layer returned.
+    A layer that theory has no rule for (`mean_field` raises NotImplementedError) gets NaN and says why; so do layers
+    behind it, until one that makes its outputs what they are whatever arrives, such as batch normalization. Nothing is
+    returned for layers from the first impossible one on. Gradients are relative to the last layer returned.
     """
-    signal = Signal.of_data(math.prod(plan.shape), second_moment, mean, shared)
+    signal = Signal.of_data(math.prod(plan.shape), second_moment, mean, shared, log_variance, samples)
     signals: list[tuple[str, Signal]] = []
+    reasons: dict[str, str] = {}
+    why = ""
     for card in plan.cards:
         if "." in card.path:
             continue  # its block speaks for it
@@ -552,44 +909,105 @@ def predict(
             break
         try:
             signal = card.layer.mean_field(signal, card.given)
-        except NotImplementedError:
-            signal = Signal.unknown(math.prod(card.shape))
+        except NotImplementedError as error:
+            signal = replace(Signal.unknown(math.prod(card.shape), why=str(error)), samples=samples)
+        if not signal.known:
+            reasons[card.path] = why = signal.why or why
         signals.append((card.path, signal))
     if not signals:
         return ()
     predictions: list[LayerPrediction] = []
     last_width = signals[-1][1].width
     given = {card.path: math.prod(card.given or ()) for card in plan.cards}
-    square, scatter = 1.0, 0.0  # mean square of dL/d(output) relative to the last layer's, and its log variance
+    back = _BackThrough()
     for path, signal in reversed(signals):
-        predictions.append(_prediction(path, signal, square, scatter, last_width, given[path]))
+        scatter = back.scatter(signal)
+        at = _prediction(path, signal, back.square, scatter, last_width, given[path])
+        predictions.append(replace(at, why=reasons[path]) if path in reasons else at)
         for inner in reversed(signal.inside):
             inner_path = f"{path}.{inner.path}"
-            square_there = square * inner.backward
+            square_there = back.square * inner.backward
             predictions.append(
                 _prediction(inner_path, inner.signal, square_there, scatter, last_width, given[inner_path])
             )
-        square *= signal.backward
-        scatter += signal.backward_log_variance
+        back.cross(signal)
     return tuple(reversed(predictions))
 
 
-def predictions_for(plan: Plan, data: Data) -> tuple[LayerPrediction, ...]:
-    """What theory expects of a network for these data: it needs the mean, the mean square, and what samples share."""
+LENGTHS = 6  # groups into which samples are sorted by their length
+ALIKE = 1e-3  # an inequality of lengths below which all are taken as one
+
+
+def predictions_for(plan: Plan, data: Data, batch_size: int = 64) -> tuple[LayerPrediction, ...]:
+    """What theory expects of a network for these data, in minibatches of a size.
+
+    It needs the data's mean, mean square, and what samples share. Where samples are of different lengths, it follows
+    groups of about equal ones, and takes the mean over the groups; not where the network compares samples with one
+    another on their way (batch normalization, weights fitted to the data).
+    """
     x = data.x_train.reshape(len(data.x_train), -1)
     if x.size == 0:
         return ()
     # The mean product of two different samples, without forming all pairs: (|sum|^2 - sum of squares) / (n (n - 1)).
     n, width = x.shape
-    squares = float(np.einsum("ij,ij->", x, x))
-    total = x.sum(axis=0)
-    shared = (float(total @ total) - squares) / (n * (n - 1) * width) if n > 1 else None
-    return predict(plan, squares / x.size, float(x.mean()), shared)
+    lengths = np.einsum("ij,ij->i", x, x) / width
+    squares, total = float(lengths.mean()), x.sum(axis=0)
+    shared = (float(total @ total) / width - n * squares) / (n * (n - 1)) if n > 1 else None
+    inequality = float(lengths.var()) / squares / squares if squares > 0.0 else 0.0
+    mean = float(x.mean())
+    samples = max(1, min(batch_size, n))
+    whole = predict(plan, squares, mean, shared, log_variance=inequality / samples, samples=samples)
+    if inequality < ALIKE or not math.isfinite(inequality) or any(map(_compares, plan.cards)):
+        return whole
+    parts = []
+    for group in np.array_split(np.sort(lengths), min(LENGTHS, n)):
+        square = float(group.mean())
+        parts.append((len(group) / n, predict(plan, square, mean * math.sqrt(square / squares), math.nan)))
+    return tuple(_mean_of([(weight, part[index]) for weight, part in parts], at) for index, at in enumerate(whole))
+
+
+def _compares(card: Card) -> bool:
+    """Whether what a layer puts out for one sample depends on the others, or did when its weights were fitted."""
+    return card.layer.compares_samples or any(p.scales_output for p in card.parameters)
+
+
+def _mean_of(parts: Sequence[tuple[float, LayerPrediction]], whole: LayerPrediction) -> LayerPrediction:
+    """The prediction for a mixture of samples, each with its weight. Deviations are common to all, as weights are."""
+    mean = sum(weight * p.mean for weight, p in parts)
+    square = sum(weight * p.rms * p.rms for weight, p in parts)
+    gradient = sum(weight * p.gradient_norm * p.gradient_norm for weight, p in parts)
+    std = math.sqrt(max(square - mean * mean, 0.0)) if math.isfinite(square) else math.nan
+
+    def shared_out(
+        total: float, size: Callable[[LayerPrediction], float], of: Callable[[LayerPrediction], float]
+    ) -> float:
+        if not total > 0.0:
+            return of(whole)
+        return sum(weight * size(p) * size(p) * of(p) for weight, p in parts) / total
+
+    def edge(index: int) -> float:
+        relative = [(w, p.edge_stds[index] / p.std if p.std > 0.0 else 0.0) for w, p in parts]
+        return std * sum(w * r for w, r in relative) if math.isfinite(std) else math.nan
+
+    return replace(
+        whole,
+        mean=mean,
+        std=std,
+        rms=math.sqrt(square),
+        gradient_norm=math.sqrt(gradient),
+        # Of the whole: a minibatch has its share of long samples by chance. That is not in the groups.
+        log_std=max(whole.log_std, shared_out(square, lambda p: p.rms, lambda p: p.log_std)),
+        gradient_log_std=max(
+            whole.gradient_log_std, shared_out(gradient, lambda p: p.gradient_norm, lambda p: p.gradient_log_std)
+        ),
+        edge_stds=(edge(0), edge(1)),
+    )
 
 
 def _prediction(
     path: str, signal: Signal, square: float, scatter: float, last_width: int, given: int
 ) -> LayerPrediction:
+    below, above = signal.edge_variances
     return LayerPrediction(
         path=path,
         mean=signal.mean,
@@ -599,6 +1017,7 @@ def _prediction(
         log_std=math.sqrt(signal.log_variance),
         gradient_log_std=math.sqrt(scatter),
         gradient_factor=math.sqrt(signal.backward * given / signal.width),
+        edge_stds=(math.sqrt(below), math.sqrt(above)),
     )
 
 

@@ -216,7 +216,7 @@ class Legend(QWidget):
         super().__init__(parent)
         row = QHBoxLayout(self)
         row.setContentsMargins(10, 0, 0, 0)
-        self.words = RoleLabel(_("applies at once; everything else starts over at step\u00a00"), "muted", 0.85)
+        self.words = RoleLabel(_("applies at once; everything else starts the lane over"), "muted", 0.85)
         row.addWidget(self.words, 1)
 
     def paintEvent(self, event: QPaintEvent) -> None:

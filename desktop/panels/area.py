@@ -230,7 +230,14 @@ class PlotArea:
             marker = line.marker if len(line.x) <= columns / 8 else ""
             size = (4.5 + 1.7 * line.width) * thickness
             style = (color, width, line.dash, marker)
-            item.show_line(near(x, left, right), near(y, bottom, top), style, size, bounds)
+            item.show_line(
+                near(x, left, right),
+                near(y, bottom, top),
+                style,
+                size,
+                bounds,
+                theme.color(line.rim) if line.rim else "",
+            )
             _lift(item, 20 + order - (20 if line.faint else 0))
 
         bands = [m for m in marks if isinstance(m, Band)]

@@ -96,12 +96,20 @@ class LineItem(MarkItem):
         self._points: list[tuple[float, float]] = []
         self._marker: Marker = ""
         self._size = 0.0
+        self._rim: QColor | None = None
         self._smooth = True
 
     def show_line(
-        self, x: Array, y: Array, style: tuple[str, float, Dash, Marker], size: float, bounds: QRectF
+        self,
+        x: Array,
+        y: Array,
+        style: tuple[str, float, Dash, Marker],
+        size: float,
+        bounds: QRectF,
+        rim: str = "",
     ) -> None:
-        """style: color, width, dash, marker; size of the markers in pixels."""
+        """style: color, width, dash, marker; size of the markers in pixels; rim: the color around them, if any."""
+        self._rim = QColor(rim) if rim else None
         color, width, dash, marker = style
         # Measured: a thick antialiased line of a thousand noisy points costs 30 ms as one path, 4 ms as segments. But
         # dashes run on from segment to segment only in a path, so noisy dashed lines are drawn without antialiasing.
@@ -134,6 +142,8 @@ class LineItem(MarkItem):
         else:
             painter.drawPath(self._path)
         if self._points:
+            if self._rim is not None:
+                draw_symbols(painter, self._marker, self._points, self._size + 4.0, self._rim)
             draw_symbols(painter, self._marker, self._points, self._size, self._pen.color())
 
 

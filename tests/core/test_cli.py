@@ -223,7 +223,8 @@ def test_figures_of_a_file_and_of_a_folder(file, tmp_path):
     words = ["--step", "20", "--format", "svg", "--out", str(tmp_path / "g")]
     assert cli.main(["figure", str(tmp_path / "run"), "all", *words]) == 0
     assert {p.stem for p in (tmp_path / "g").iterdir()} == set(FIGURES.names())
-    drawn = [p for p in (tmp_path / "g").iterdir() if p.stem != "autopsy"]  # nothing has failed, and it says so
+    # nothing has failed, and a network with one hidden layer has no edge of chaos: that they say so takes less room
+    drawn = [p for p in (tmp_path / "g").iterdir() if p.stem not in ("autopsy", "edge-of-chaos")]
     assert all(p.stat().st_size > 2000 for p in drawn)
 
 
@@ -264,6 +265,23 @@ def test_check_shows_shapes_theory_and_the_gradient_check(file, capsys):
     out = capsys.readouterr().out
     assert "780" in out  # 64 * 12 + 12
     assert "passed" in out
+    assert "no depth scales" in out  # one hidden layer
+
+
+def test_check_says_how_deep_the_network_may_be_and_what_reaches_its_first_layer(tmp_path, capsys):
+    hidden = {"kind": "dense", "units": 50, "init": {"kind": "lecun_normal", "gain": 2**0.5}, "bias_std": 0.05**0.5}
+    plain = {
+        "format": "layerscope-experiment",
+        "version": 1,
+        "network": [*[part for _ in range(6) for part in (hidden, act("tanh"))], dense(10)],
+    }
+    path = tmp_path / "deep.json"
+    path.write_text(json.dumps(plain))
+    assert cli.main(["check", str(path)]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    # tanh with n Var(W) = 2, Var(b) = 0.05: its depth scales are xi_q = 1.388, xi_c = 25.21
+    for words in ("the gradient at the first layer", "in 19 of 20 networks", "ξ_c = 25.2", "6 ξ_c = 151", "chaotic"):
+        assert words in out
 
 
 def test_check_shows_nested_layers_what_was_drawn_and_where_theory_is_silent(tmp_path, capsys):
@@ -304,6 +322,9 @@ def test_check_shows_nested_layers_what_was_drawn_and_where_theory_is_silent(tmp
     assert "passed" in out
     assert float(rows["2"][-2]) == pytest.approx(np.sqrt(1 / 0.8), rel=1e-2)  # dropout: what passes is enlarged
     assert rows["3"][-2] == "–"  # nothing is known of max pooling
+    flowing = " ".join(out.split())
+    assert "no theory for layers 3, 4: theory does not follow how alike" in flowing
+    assert "no theory for layers 5, 6: theory is about random weights" in flowing
 
 
 def test_check_of_values_to_predict(tmp_path, capsys):
@@ -504,3 +525,18 @@ def test_exploding_training_is_reported_and_saved(file, tmp_path, capsys):
     summary = json.loads((tmp_path / "out" / "run.json").read_text())
     assert "not finite" in summary["stopped"]
     assert summary["loss"] > 1e6  # of the last step that was finite
+
+
+def test_the_doctor_has_the_last_word(file, tmp_path, capsys):
+    words = ["run", file, "--steps", "60", "--out", str(tmp_path / "out")]
+    assert cli.main([*words, "--set", "training.optimizer.learning_rate=1000"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    findings = json.loads((tmp_path / "out" / "run.json").read_text())["findings"]
+    assert findings[0]["rule"] == "rate_too_high"
+    assert not findings[0]["follows_from"]
+    assert f"doctor: {findings[0]['headline']}" in said
+    assert f"  try: {findings[0]['proposals'][0]['text']}" in said
+    assert len([line for line in said if line.startswith("doctor:")]) <= cli.MOST_FINDINGS
+    assert cli.main([*words, "--set", "training.optimizer.learning_rate=0.05"]) == 0
+    assert "doctor:" not in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["findings"] == []

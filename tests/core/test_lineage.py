@@ -115,15 +115,15 @@ def test_another_network_shares_the_layers_that_both_have(parent):
     assert np.isnan(view.values("activation.rms")[:70, 3:]).all()
     assert np.isfinite(view.values("activation.rms")[70:]).all()
     fork.seek(16)
-    detail, theirs = fork.view(looking=True).detail(16), parent.record.view().detail(16)
+    detail, theirs = fork.view(looking=True).detail(16), parent.run.record.view().detail(16)
     assert np.isnan(detail.percentiles[:, 4]).all()
     # histograms move to the places that the layers have in this network; a layer that is new has none yet
     counted, there = detail.histograms["activation"], theirs.histograms["activation"]
-    assert counted.of(4) is None or fork.run.record.layers[4] in parent.record.layers
-    for place, path in enumerate(fork.run.record.layers):
+    assert counted.of(4) is None or fork.newest.record.layers[4] in parent.run.record.layers
+    for place, path in enumerate(fork.newest.record.layers):
         mine = counted.of(place)
         if mine is not None:
-            other = there.of(parent.record.layers.index(path))
+            other = there.of(parent.run.record.layers.index(path))
             np.testing.assert_array_equal(counted.linear[mine.row], there.linear[other.row])
 
 

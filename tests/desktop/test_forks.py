@@ -294,6 +294,37 @@ def test_of_a_lane_that_early_stopping_has_ended(qtbot, session):
     assert [len(view(session, lane).kept_steps) for lane in (0, 1)] == [end, end + 1]
 
 
+def test_from_the_step_at_which_a_training_broke_one_goes_on_with_another_setting(qtbot, session):
+    go(qtbot, session, 30)
+    session.set_value(RATE, 1e30)
+    until(qtbot, lambda: settled(session))
+    session.play()
+    until(qtbot, lambda: settled(session) and session.diagnosis)
+    broken = session.position
+    assert broken >= 30
+    session.fork_here(broken)
+    until(qtbot, lambda: settled(session, 2))
+    # unchanged it breaks as its parent did
+    session.forward("minibatch")
+    until(qtbot, lambda: settled(session) and session.diagnosis)
+    assert session.position == broken
+    first, second = view(session, 0), view(session, 1)
+    np.testing.assert_array_equal(first.kept_steps, second.kept_steps)
+    np.testing.assert_array_equal(first.block, second.block)
+    session.fork_here(30)
+    until(qtbot, lambda: settled(session, 3))
+    session.set_value(RATE, 0.1)
+    until(qtbot, lambda: settled(session))
+    session.forward("epoch")
+    until(qtbot, lambda: session.position > broken or session.diagnosis)
+    until(qtbot, lambda: settled(session))
+    session.remove_lane(0)
+    session.remove_lane(0)
+    until(qtbot, lambda: settled(session, 1))
+    go(qtbot, session, broken + 5)
+    assert np.isfinite(view(session, 0).values("loss")).all()
+
+
 def test_another_network_behind_the_fork(qtbot, forked):
     forked.delete_layer(2)
     until(qtbot, lambda: settled(forked))

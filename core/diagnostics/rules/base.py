@@ -6,6 +6,7 @@ that a form, a chart and a file know them; what it finds is a value with the evi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -20,7 +21,7 @@ from ...fields import Kind, about
 from ...network import Card, Plan
 from ...record import Detail, RecordView
 from ...registry import Registry
-from ...text import N_, translations
+from ...text import N_, _, translations
 from ...theory.mean_field import LayerPrediction
 from ..course import Course, course_of
 from ..proposal import Proposal
@@ -28,6 +29,8 @@ from ..proposal import Proposal
 Array = NDArray[np.float64]
 Severity = Literal["warning", "alarm"]
 MOST_ROWS = 256  # steps that a rule looks at; a long record is looked at in as many, evenly spread
+FEWEST = 3  # hidden layers; the slope over fewer says nothing
+AS_EXPECTED = 0.15  # by so much, in its logarithm, may a factor per layer differ from theory and still be the same
 RECENT = 5  # of these steps, the median of which counts as "now"
 LEARNED = 0.3  # part of the loss of guessing below which a network has learned something
 
@@ -40,12 +43,37 @@ class Evidence:
     quantity   its name in the record, where it is one: charts of this quantity show the threshold; "" where not
     value      what was measured
     threshold  what it is compared with
+    below      whether numbers below the threshold are the bad ones; None: on whichever side the value lies
+    factor     whether it is a factor per layer, which is judged by its logarithm: 1 changes nothing
     """
 
     text: str
     value: float
     threshold: float
     quantity: str = ""
+    below: bool | None = None
+    factor: bool = False
+
+    @property
+    def is_below(self) -> bool:
+        """Whether numbers below the threshold are the bad ones."""
+        return self.value < self.threshold if self.below is None else self.below
+
+    @property
+    def excess(self) -> float:
+        """How many times beyond the threshold the value lies: 1 at the threshold, less on the healthy side, infinite
+        where a zero is too small. NaN where there is no telling.
+        """
+        value, threshold = self.value, self.threshold
+        if not (value >= 0.0 and threshold > 0.0):
+            return math.nan
+        if self.factor and threshold != 1.0:
+            if value == 0.0 or math.isinf(value):
+                return math.inf if (value == 0.0) == self.is_below else 0.0
+            return max(0.0, math.log(value) / math.log(threshold))
+        if not self.is_below:
+            return value / threshold
+        return threshold / value if value > 0.0 else math.inf
 
 
 @dataclass(frozen=True)
@@ -74,6 +102,45 @@ class Finding:
     last_step: int = 0
     proposals: tuple[Proposal, ...] = ()
     follows_from: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Slope:
+    """How the size of something changes with depth, for every step.
+
+    places    (layers,) numbers of the hidden layers, in data order
+    factors   (T,) by what it is multiplied from one layer to the next, on its way
+    totals    (T,) at the end of its way by that at the start
+    expected  the factor per layer that theory expects at initialization; NaN where it says nothing
+    """
+
+    places: NDArray[np.int64]
+    factors: Array
+    totals: Array
+    expected: float
+
+    @property
+    def factor(self) -> float:
+        """The factor per layer now: the median of the last few steps."""
+        return float(np.median(self.factors[-RECENT:]))
+
+    @property
+    def total(self) -> float:
+        """The end by the start, now."""
+        return float(np.median(self.totals[-RECENT:]))
+
+    def told(self) -> str:
+        """One sentence: what theory says of the factor."""
+        factor, expected = self.factor, self.expected
+        if not (math.isfinite(expected) and expected > 0.0):
+            return _("A straight slope on a logarithmic axis is a factor that all layers share.")
+        if factor > 0.0 and abs(math.log(expected / factor)) < AS_EXPECTED:
+            said = _("Theory expects ×{expected} per layer from these functions and first weights: no accident.")
+        elif abs(math.log(expected)) < AS_EXPECTED:
+            said = _("Theory expects ×{expected} per layer at the start, so training has brought it here.")
+        else:
+            said = _("Theory expects ×{expected} per layer from these functions and first weights.")
+        return said.format(expected=in_short(expected))
 
 
 @dataclass(frozen=True)
@@ -208,6 +275,23 @@ class Case:
             return self
         return replace(self, step=int(self.steps[finite[-1]]))
 
+    def slope(self, quantity: str, prediction: str, backward: bool = False) -> Slope | None:
+        """How a quantity of the hidden layers changes with depth; None with fewer than three, or before any step.
+
+        prediction   what theory calls it, a field of `LayerPrediction`
+        backward     it comes from the loss: what is multiplied on the way back
+        """
+        places = self.hidden
+        if len(places) < FEWEST or not len(self.rows):
+            return None
+        sizes = np.vstack([self.over_time(quantity)[:, places], self.predicted(prediction)[places]])
+        with np.errstate(all="ignore"):
+            factors = factor_per_layer(sizes)
+            totals = sizes[:, -1] / sizes[:, 0]
+            if backward:
+                factors, totals = 1.0 / factors, 1.0 / totals
+        return Slope(places, factors[:-1], totals[:-1], float(factors[-1]))
+
     @cached_property
     def learned(self) -> bool:
         """Whether the loss has come well below that of guessing: what looks odd inside did not stand in the way."""
@@ -228,10 +312,19 @@ class Case:
         return tuple(self.view.layers[i] for i in indices)
 
     def name(self, index: int) -> str:
-        """What a person calls a layer: "Dense (layer 3)"."""
+        """What a person calls a layer, counted as in charts: "layer 3 (Tanh)", "the output layer"."""
         card = self.cards[index]
         path = self.view.layers[index]
-        return f"{card.layer.title() if card is not None else self.view.kinds[index]} {path}"
+        title = card.layer.title() if card is not None else self.view.kinds[index]
+        head, _dot, inside = path.partition(".")
+        line = self.view.layers.index(head) if inside and head in self.view.layers else index
+        # A layer inside of a block stands before the block in the record, and belongs to it.
+        number = int(np.searchsorted(self.spine, line, side="right"))
+        if inside:
+            title = f"{title} {path}"
+        elif number == len(self.spine) and number > 0 and len(self.spine) > 1:
+            return _("the output layer")
+        return _("layer {number} ({title})").format(number=max(number, 1), title=title)
 
     def remedies(self, make: Callable[..., Iterable[Proposal]], *facts: Any) -> tuple[Proposal, ...]:
         """Those of the proposals `make(experiment, plan, *facts)` that can be applied here and change something.
@@ -310,13 +403,19 @@ class Rule(Kind, frozen=True, kw_only=True):
         """What the rule finds at the case's step; None when the network is well, or nothing can be said yet."""
         raise NotImplementedError
 
+    def measure(self, case: Case) -> Evidence | None:
+        """The decisive number whether it is beyond its threshold or not: how near the network is to this illness. None
+        where nothing can be said.
+        """
+        return None
+
     def lines(self, quantity: str) -> tuple[tuple[float, str], ...]:
         """(value, what is beyond it) of the thresholds that a chart of this quantity shows, in the quantity's unit."""
         return ()
 
-    def slopes(self, quantity: str) -> tuple[tuple[float, str], ...]:
-        """(factor per layer in data order, what is beyond it): the same for a chart of this quantity over the layers,
-        where the threshold is a slope.
+    def slopes(self, quantity: str, layers: int) -> tuple[tuple[float, str], ...]:
+        """(factor per layer in data order, what is beyond it): the same for a chart of this quantity over so many
+        hidden layers, where the threshold is a slope.
         """
         return ()
 
@@ -350,6 +449,25 @@ def factor_per_layer(sizes: Array) -> Array:
         factors[zero.all(axis=1)] = np.nan
     factors[~np.isfinite(sizes).all(axis=1)] = np.nan
     return np.asarray(factors)
+
+
+def limiting(evidence: Sequence[Evidence]) -> Evidence:
+    """Of several numbers that must all be beyond their thresholds, the one that is least so."""
+    return min(evidence, key=lambda each: each.excess if math.isfinite(each.excess) else math.inf)
+
+
+def in_short(value: float, digits: int = 2) -> str:
+    """A number in a sentence: "0.24", "1.4e6", "8e-7"."""
+    text = f"{value:.{digits}g}"
+    if "e" not in text:
+        return text
+    mantissa, exponent = text.split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def percent(share: float) -> str:
+    """A share in a sentence: "67 %", the space such that no line breaks there."""
+    return f"{in_short(100.0 * share, 3 if share >= 1.0 else 2)}\u00a0%"
 
 
 def sustained(steps: Sequence[int] | NDArray[np.int64], holds: NDArray[np.bool_]) -> int:

@@ -15,7 +15,7 @@ from ..course import Course, fall_per_step
 from ..proposal import Insert, Proposal
 from .base import Case, Evidence, Finding, Rule
 
-FALLING = 0.05  # part of itself that the loss of a network on its way still loses in the last half of the steps
+FALLING = 0.03  # part of itself that the loss of a network on its way still loses in the last half of the steps
 NOISY = 0.5  # share of wrong labels from which on there is next to nothing to learn
 SHRUNK = 0.1  # of their first size: weights that a penalty has pulled to zero
 
@@ -39,7 +39,7 @@ class Chance(Rule, frozen=True, kw_only=True, tag="chance"):
             above=0.0,
             maximum=1.0,
         ),
-    ] = 0.98
+    ] = 0.97
     after: Annotated[
         int,
         about(
@@ -50,7 +50,7 @@ class Chance(Rule, frozen=True, kw_only=True, tag="chance"):
             maximum=1_000_000,
             scale="log",
         ),
-    ] = 100
+    ] = 200
 
     def examine(self, case: Case) -> Finding | None:
         course = case.course
@@ -59,7 +59,7 @@ class Chance(Rule, frozen=True, kw_only=True, tag="chance"):
         if course.known < self.after:
             return None
         blur = float(np.std(course.losses)) / len(course.losses) ** 0.5  # of the mean, from minibatch to minibatch
-        if course.level - 2 * blur < self.share * case.chance and not course.level > case.chance:
+        if course.level - blur < self.share * case.chance and not course.level > case.chance:
             return None
         half = max(self.after // 2, course.known // 2)
         if fall_per_step(case, course, half) * half > FALLING:

@@ -13,7 +13,7 @@ from ...network import Plan
 from ...text import N_, _
 from ..proposal import Proposal, settings_named
 from ..remedies import learning_rate, normalization
-from .base import Case, Evidence, Finding, Rule
+from .base import Case, Evidence, Finding, Rule, percent
 
 QUANTITY = "activation.dead_fraction"
 
@@ -64,14 +64,22 @@ class Dead(Rule, frozen=True, kw_only=True, tag="dead"):
         return Finding(
             rule="dead",
             severity="alarm" if share > self.alarm else "warning",
-            headline=_("{share:.0%} of the units of {layer} are dead").format(share=share, layer=name),
+            headline=_("{share} of the units of {layer} are dead").format(share=percent(share), layer=name),
             explanation=explanation,
-            evidence=(Evidence(_("share of dead units"), share, self.warn, QUANTITY),),
+            evidence=(self._evidence(share),),
             layers=case.paths(places[bad]),
             first_step=at_birth,
             last_step=detail.step,
             proposals=case.remedies(_proposals, at_birth == 0),
         )
+
+    def measure(self, case: Case) -> Evidence | None:
+        shares = case.measured(QUANTITY)[case.of_group("function")]
+        shares = shares[np.isfinite(shares)]
+        return self._evidence(float(shares.max())) if shares.size else None
+
+    def _evidence(self, share: float) -> Evidence:
+        return Evidence(_("share of dead units, the most in any layer"), share, self.warn, QUANTITY, below=False)
 
     def lines(self, quantity: str) -> tuple[tuple[float, str], ...]:
         return ((self.warn, _("dead")),) if quantity == QUANTITY else ()

@@ -4,11 +4,8 @@ away.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Annotated, ClassVar
-
-import numpy as np
 
 from ...experiment import Experiment
 from ...fields import about
@@ -16,10 +13,7 @@ from ...network import Plan
 from ...text import N_, _
 from ..proposal import Proposal
 from ..remedies import learning_rate, normalization, normalized_blocks, spread_off, suited_weights
-from .base import RECENT, Case, Evidence, Finding, Rule, factor_per_layer, sustained
-
-FEWEST = 3  # hidden layers; the slope of fewer says nothing
-EXPECTED = 0.15  # by so much, in ln of the factor, may measurement and theory differ and still mean the same
+from .base import FEWEST, Case, Evidence, Finding, Rule, Slope, in_short, limiting, sustained
 
 
 @Rule.registry.add("exploding")
@@ -52,58 +46,47 @@ class Exploding(Rule, frozen=True, kw_only=True, tag="exploding"):
 
     def examine(self, case: Case) -> Finding | None:
         case = case.sound
-        places = case.hidden
-        if len(places) < FEWEST or not len(case.rows):
+        slope = case.slope("gradient.norm", "gradient_norm", backward=True)
+        if slope is None or not slope.factor > self.warn or not slope.total > self.most_total:
             return None
-        norms = case.over_time("gradient.norm")[:, places]
-        with np.errstate(all="ignore"):
-            factors = 1.0 / factor_per_layer(norms)
-            totals = norms[:, 0] / norms[:, -1]
-        factor, total = float(np.median(factors[-RECENT:])), float(np.median(totals[-RECENT:]))
-        if not factor > self.warn or not total > self.most_total:
-            return None
-        expected = float(1.0 / factor_per_layer(case.predicted("gradient_norm")[None, places])[0])
-        explanation = _(
-            "On its way back the gradient is multiplied by each layer's weights and by the slope of its function; here "
-            "this makes it larger every time, so that a step that suits the last layer is far too long for the first. "
-        )
-        if math.isfinite(expected) and abs(math.log(expected) - math.log(factor)) < EXPECTED:
-            explanation += _(
-                "Theory expects ×{expected:.2g} per layer from these functions and first weights: it is no accident."
-            ).format(expected=expected)
-        elif math.isfinite(expected) and expected < self.warn:
-            explanation += _(
-                "Theory expects ×{expected:.2g} per layer at the start, so training has brought the network here."
-            ).format(expected=expected)
-        else:
-            explanation += _("A straight slope on the logarithmic axis is a factor that all layers share.")
+        factor, total = slope.factor, slope.total
         return Finding(
             rule="exploding",
             severity="alarm" if factor > self.alarm else "warning",
             headline=_(
-                "Gradients explode: ×{factor:.2g} per layer on the way back, the first layer gets {total:.2g} times "
-                "the last hidden one’s"
-            ).format(factor=factor, total=total),
-            explanation=explanation,
-            evidence=(
-                Evidence(_("factor of the gradient norm per layer"), factor, self.warn),
-                Evidence(
-                    _("gradient norm of the first hidden layer by the last one’s"),
-                    total,
-                    self.most_total,
-                    "gradient.norm",
-                ),
-            ),
-            layers=case.paths(places[: len(places) // 2]),
-            first_step=sustained(case.steps, (factors > self.warn) & (totals > self.most_total)),
+                "Gradients explode: ×{factor} per layer, the first layer gets {total} times the last one’s"
+            ).format(factor=in_short(factor), total=in_short(total)),
+            explanation=_(
+                "On its way back the gradient is multiplied by each layer's weights and by the slope of its function; "
+                "here this makes it larger every time, so that a step that suits the last layer is too long for the "
+                "first."
+            )
+            + " "
+            + slope.told(),
+            evidence=self._evidence(slope),
+            layers=case.paths(slope.places[: (len(slope.places) + 1) // 2]),
+            first_step=sustained(case.steps, (slope.factors > self.warn) & (slope.totals > self.most_total)),
             last_step=int(case.steps[-1]),
             proposals=case.remedies(_proposals),
         )
 
-    def slopes(self, quantity: str) -> tuple[tuple[float, str], ...]:
-        if quantity != "gradient.norm":
+    def measure(self, case: Case) -> Evidence | None:
+        slope = case.slope("gradient.norm", "gradient_norm", backward=True)
+        return limiting(self._evidence(slope)) if slope is not None else None
+
+    def _evidence(self, slope: Slope) -> tuple[Evidence, Evidence]:
+        total = _("gradient norm of the first hidden layer by the last one’s")
+        return (
+            Evidence(_("gradient norm, factor per layer"), slope.factor, self.warn, below=False, factor=True),
+            Evidence(total, slope.total, self.most_total, "gradient.norm", below=False),
+        )
+
+    def slopes(self, quantity: str, layers: int) -> tuple[tuple[float, str], ...]:
+        if quantity != "gradient.norm" or layers < FEWEST:
             return ()
-        return ((1.0 / self.warn, _("exploding, ×{factor:.2g} per layer").format(factor=self.warn)),)
+        # Both must be so, the factor and the total: over few layers it is the total that decides.
+        factor = max(self.warn, self.most_total ** (1.0 / (layers - 1)))
+        return ((1.0 / factor, _("exploding, ×{factor} per layer").format(factor=in_short(factor))),)
 
 
 def _proposals(experiment: Experiment, plan: Plan) -> Iterator[Proposal]:

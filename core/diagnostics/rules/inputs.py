@@ -13,7 +13,7 @@ from ...network import Plan
 from ...text import N_, _
 from ..proposal import Proposal
 from ..remedies import normalization
-from .base import Case, Evidence, Finding, Rule
+from .base import Case, Evidence, Finding, Rule, in_short
 
 ALARM = 4.0  # times the threshold
 
@@ -52,15 +52,15 @@ class UnscaledInputs(Rule, frozen=True, kw_only=True, tag="inputs"):
         size = math.sqrt(inputs.mean_square)
         extent = _extent(inputs)
         if extent > self.most:
-            evidence = Evidence(_("largest mean or standard deviation of an input"), extent, self.most)
+            evidence = self._evidence(inputs)
             severe = extent > ALARM * self.most
-            headline = _("Inputs are not scaled: from {least:.3g} to {most:.3g}, where about 1 is usual").format(
-                least=inputs.least, most=inputs.most
+            headline = _("Inputs are not scaled: from {least} to {most}, where about 1 is usual").format(
+                least=in_short(inputs.least, 3), most=in_short(inputs.most, 3)
             )
         elif size < self.least:
             evidence = Evidence(_("root mean square of the inputs"), size, self.least)
             severe = size < self.least / ALARM
-            headline = _("Inputs are tiny: root mean square {size:.2g}, where about 1 is usual").format(size=size)
+            headline = _("Inputs are tiny: root mean square {size}, where about 1 is usual").format(size=in_short(size))
         else:
             return None
         first = int(case.steps[0])
@@ -79,6 +79,12 @@ class UnscaledInputs(Rule, frozen=True, kw_only=True, tag="inputs"):
             last_step=int(case.steps[-1]),
             proposals=case.remedies(_proposals),
         )
+
+    def measure(self, case: Case) -> Evidence | None:
+        return self._evidence(case.inputs) if case.inputs is not None else None
+
+    def _evidence(self, inputs: Inputs) -> Evidence:
+        return Evidence(_("largest mean or standard deviation of an input"), _extent(inputs), self.most, below=False)
 
 
 def _extent(inputs: Inputs) -> float:

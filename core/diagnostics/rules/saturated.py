@@ -13,7 +13,7 @@ from ...network import Plan
 from ...text import N_, _
 from ..proposal import Proposal, settings_named
 from ..remedies import SATURATING, learning_rate, normalization, spread_off, suited_weights
-from .base import Case, Evidence, Finding, Rule, sustained
+from .base import Case, Evidence, Finding, Rule, percent, sustained
 
 QUANTITY = "activation.saturated_fraction"
 
@@ -52,18 +52,26 @@ class Saturated(Rule, frozen=True, kw_only=True, tag="saturated"):
         return Finding(
             rule="saturated",
             severity="alarm" if share > self.alarm else "warning",
-            headline=_("{share:.0%} of the outputs of {layer} are saturated").format(share=share, layer=name),
+            headline=_("{share} of the outputs of {layer} are saturated").format(share=percent(share), layer=name),
             explanation=_(
                 "At its flat ends the function hardly changes when its input does, so its slope, by which the gradient "
                 "is multiplied, is nearly zero there. What arrives is too large: because of the first weights, the "
                 "inputs, or steps that were too long."
             ),
-            evidence=(Evidence(_("share of saturated outputs"), share, self.warn, QUANTITY),),
+            evidence=(self._evidence(share),),
             layers=case.paths(places[bad]),
             first_step=sustained(case.steps, np.any(past > self.warn, axis=1)),
             last_step=int(case.steps[-1]),
             proposals=case.remedies(_proposals),
         )
+
+    def measure(self, case: Case) -> Evidence | None:
+        shares = case.recent(QUANTITY)[case.of_group("function")]
+        shares = shares[np.isfinite(shares)]
+        return self._evidence(float(shares.max())) if shares.size else None
+
+    def _evidence(self, share: float) -> Evidence:
+        return Evidence(_("share of saturated outputs, the most in any layer"), share, self.warn, QUANTITY, below=False)
 
     def lines(self, quantity: str) -> tuple[tuple[float, str], ...]:
         return ((self.warn, _("saturated")),) if quantity == QUANTITY else ()

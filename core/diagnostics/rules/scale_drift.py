@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...experiment import Experiment
 from ...fields import about
@@ -15,9 +14,8 @@ from ...network import Plan
 from ...text import N_, _
 from ..proposal import Proposal
 from ..remedies import learning_rate, normalization, normalized_blocks, spread_off, suited_weights
-from .base import RECENT, Array, Case, Evidence, Finding, Rule, factor_per_layer, sustained
+from .base import RECENT, Case, Evidence, Finding, Rule, Slope, in_short, limiting, sustained
 
-FEWEST = 3  # hidden layers; the slope of fewer says nothing
 QUANTITY = "activation.rms"
 
 
@@ -68,67 +66,65 @@ class ScaleDrift(Rule, frozen=True, kw_only=True, tag="scale_drift"):
 
     def examine(self, case: Case) -> Finding | None:
         case = case.sound
-        places = case.hidden
-        if not len(case.rows) or not len(places):
-            return None
-        sizes = case.over_time(QUANTITY)[:, places]
-        return self._by_depth(case, places, sizes) or self._by_time(case, places, sizes)
+        return self._by_depth(case) or self._by_time(case)
 
-    def _by_depth(self, case: Case, places: NDArray[np.int64], sizes: Array) -> Finding | None:
-        if len(places) < FEWEST:
+    def _by_depth(self, case: Case) -> Finding | None:
+        slope = case.slope(QUANTITY, "rms")
+        if slope is None:
             return None
-        with np.errstate(all="ignore"):
-            factors = factor_per_layer(sizes)
-            totals = sizes[:, -1] / sizes[:, 0]
-        factor, total = float(np.median(factors[-RECENT:])), float(np.median(totals[-RECENT:]))
+        factor, total = slope.factor, slope.total
         grows = factor > self.factor and total > self.total
         shrinks = factor < 1.0 / self.factor and total < 1.0 / self.total
         if not grows and not shrinks:
             return None
         holds = (
-            (factors > self.factor) & (totals > self.total)
+            (slope.factors > self.factor) & (slope.totals > self.total)
             if grows
-            else (factors < 1.0 / self.factor) & (totals < 1.0 / self.total)
+            else (slope.factors < 1.0 / self.factor) & (slope.totals < 1.0 / self.total)
         )
         headline = (
-            _("The signal grows: ×{factor:.2g} per layer, ×{total:.2g} from the first to the last hidden layer")
+            _("The signal grows: ×{factor} per layer, ×{total} from the first to the last hidden layer")
             if grows
-            else _("The signal shrinks: ×{factor:.2g} per layer, ×{total:.1g} from the first to the last hidden layer")
+            else _("The signal shrinks: ×{factor} per layer, ×{total} from the first to the last hidden layer")
         )
-        expected = float(factor_per_layer(case.predicted("rms")[None, places])[0])
-        explanation = _(
-            "Every layer multiplies the size of the signal by about the same factor, which adds up with depth. "
-        )
-        if math.isfinite(expected):
-            explanation += _("Theory expects ×{expected:.2g} per layer from the first weights.").format(
-                expected=expected
-            )
-        else:
-            explanation += _("Layers after it work with numbers that their weights are not made for.")
+        if factor == 0.0:
+            headline = _("The signal ends: exactly 0 behind the last hidden layer")
         return Finding(
             rule="scale_drift",
             severity="warning",
-            headline=headline.format(factor=factor, total=total),
-            explanation=explanation,
-            evidence=(
-                Evidence(
-                    _("factor of the activations’ root mean square per layer"),
-                    factor,
-                    self.factor if grows else 1.0 / self.factor,
-                ),
-                Evidence(
-                    _("the last hidden layer’s by the first one’s"), total, self.total if grows else 1.0 / self.total
-                ),
-            ),
-            layers=case.paths(places),
+            headline=headline.format(factor=in_short(factor), total=in_short(total)),
+            explanation=_(
+                "Every layer multiplies the size of the signal by about the same factor, and the factors multiply with "
+                "depth, so that the last layers get numbers that their weights are not made for."
+            )
+            + " "
+            + slope.told(),
+            evidence=self._evidence(slope),
+            layers=case.paths(slope.places),
             first_step=sustained(case.steps, holds),
             last_step=int(case.steps[-1]),
-            proposals=case.remedies(_proposals, bool(abs(math.log(max(expected, 1e-9))) < math.log(1.1))),
+            proposals=case.remedies(_proposals, bool(abs(math.log(max(slope.expected, 1e-9))) < math.log(1.1))),
         )
 
-    def _by_time(self, case: Case, places: NDArray[np.int64], sizes: Array) -> Finding | None:
-        if int(case.steps[0]) != 0 or len(sizes) < 2 or case.learned:
+    def measure(self, case: Case) -> Evidence | None:
+        slope = case.slope(QUANTITY, "rms")
+        return limiting(self._evidence(slope)) if slope is not None else None
+
+    def _evidence(self, slope: Slope) -> tuple[Evidence, Evidence]:
+        factor, total = slope.factor, slope.total
+        shrinks = factor < 1.0
+        per_layer, whole = (1.0 / self.factor, 1.0 / self.total) if shrinks else (self.factor, self.total)
+        said = _("root mean square of the activations, factor per layer")
+        return (
+            Evidence(said, factor, per_layer, below=shrinks, factor=True),
+            Evidence(_("the last hidden layer’s by the first one’s"), total, whole, below=shrinks),
+        )
+
+    def _by_time(self, case: Case) -> Finding | None:
+        places = case.hidden
+        if len(case.steps) < 2 or int(case.steps[0]) != 0 or not len(places) or case.learned:
             return None
+        sizes = case.over_time(QUANTITY)[:, places]
         with np.errstate(all="ignore"):
             grown = sizes / sizes[0]
         now = np.median(grown[-RECENT:], axis=0)
@@ -139,8 +135,8 @@ class ScaleDrift(Rule, frozen=True, kw_only=True, tag="scale_drift"):
         return Finding(
             rule="scale_drift",
             severity="warning",
-            headline=_("The activations of {layer} are {factor:.2g} times as large as at the start").format(
-                layer=case.name(int(places[worst])), factor=float(now[worst])
+            headline=_("The activations of {layer} are {factor} times as large as at the start").format(
+                layer=case.name(int(places[worst])), factor=in_short(float(now[worst]))
             ),
             explanation=_(
                 "Training makes the weights larger, and what they put out with them. The layers behind have to follow "
@@ -154,11 +150,6 @@ class ScaleDrift(Rule, frozen=True, kw_only=True, tag="scale_drift"):
             last_step=int(case.steps[-1]),
             proposals=case.remedies(_over_time),
         )
-
-    def slopes(self, quantity: str) -> tuple[tuple[float, str], ...]:
-        if quantity != QUANTITY:
-            return ()
-        return ((self.factor, _("growing")), (1.0 / self.factor, _("shrinking")))
 
 
 def _proposals(experiment: Experiment, plan: Plan, by_training: bool) -> Iterator[Proposal]:

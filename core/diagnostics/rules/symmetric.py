@@ -13,7 +13,7 @@ from ...network import Plan
 from ...text import N_, _
 from ..proposal import Proposal
 from ..remedies import suited_weights
-from .base import Case, Evidence, Finding, Rule
+from .base import Case, Evidence, Finding, Rule, percent
 
 QUANTITY = "weight.equal_fraction"
 
@@ -50,14 +50,14 @@ class Symmetric(Rule, frozen=True, kw_only=True, tag="symmetric"):
         return Finding(
             rule="symmetric",
             severity="alarm",
-            headline=_("{share:.0%} of the units of {layer} have the same weights").format(
-                share=share, layer=case.name(int(bad[0]))
+            headline=_("{share} of the units of {layer} have the same weights").format(
+                share=percent(share), layer=case.name(int(bad[0]))
             ),
             explanation=_(
                 "Units that start with equal weights put out equal numbers, get equal gradients and stay equal after "
                 "every step. However many there are, the layer computes as if it had only one."
             ),
-            evidence=(Evidence(_("share of units with the same weights as another one"), share, self.warn, QUANTITY),),
+            evidence=(self._evidence(share),),
             layers=case.paths(bad),
             first_step=case.sustained_in_details(QUANTITY, bad, self.warn),
             last_step=detail.step,
@@ -73,6 +73,16 @@ class Symmetric(Rule, frozen=True, kw_only=True, tag="symmetric"):
             weight = next(p for p in card.parameters if p.weight)
             found.append(weight.spread[0] == 0.0)
         return np.array(found, dtype=bool)
+
+    def measure(self, case: Case) -> Evidence | None:
+        shares = case.measured(QUANTITY)[case.weighted[:-1]]
+        shares = shares[np.isfinite(shares)]
+        return self._evidence(float(shares.max())) if shares.size else None
+
+    def _evidence(self, share: float) -> Evidence:
+        return Evidence(
+            _("share of units that are copies, the most in any layer"), share, self.warn, QUANTITY, below=False
+        )
 
     def lines(self, quantity: str) -> tuple[tuple[float, str], ...]:
         return ((self.warn, _("symmetric")),) if quantity == QUANTITY else ()

@@ -13,7 +13,7 @@ from ...network import Plan
 from ...text import N_, _
 from ..proposal import Proposal
 from ..remedies import rounded, set_learning_rate, spread_off, suited_weights
-from .base import RECENT, Array, Case, Evidence, Finding, Rule, sustained
+from .base import RECENT, Array, Case, Evidence, Finding, Rule, in_short, sustained
 
 QUANTITY = "update_ratio"
 TARGET = 1e-3  # Karpathy, CS231n; Goodfellow et al. 2016, section 11.5, say a hundredth
@@ -76,9 +76,11 @@ class UpdateRatio(Rule, frozen=True, kw_only=True, tag="update_ratio"):
         limit = self.high if too_fast else self.low
         beyond = ratios > limit if too_fast else ratios < limit
         headline = (
-            _("One step changes the weights of {layer} by {ratio:.2g} of themselves, a thousandth is usual")
+            _("No step changes {layer}")
+            if ratio == 0.0
+            else _("A step changes {layer} by {ratio} of its weights; usual is 0.001")
             if too_fast
-            else _("One step changes the weights of {layer} by only {ratio:.2g} of themselves, a thousandth is usual")
+            else _("A step changes {layer} by only {ratio} of its weights; usual is 0.001")
         )
         explanation = (
             _(
@@ -94,7 +96,7 @@ class UpdateRatio(Rule, frozen=True, kw_only=True, tag="update_ratio"):
         return Finding(
             rule="update_ratio",
             severity="alarm" if ratio > 5 * self.high or ratio < 0.1 * self.low else "warning",
-            headline=headline.format(layer=name, ratio=ratio),
+            headline=headline.format(layer=name, ratio=in_short(ratio)),
             explanation=explanation,
             evidence=(Evidence(_("‖ΔW‖ / ‖W‖ of one step"), ratio, limit, QUANTITY),),
             layers=case.paths(places[bad]),
@@ -103,6 +105,19 @@ class UpdateRatio(Rule, frozen=True, kw_only=True, tag="update_ratio"):
             last_step=int(case.steps[-1]),
             proposals=case.remedies(_proposals, _better_rate(case, now)),
         )
+
+    def measure(self, case: Case) -> Evidence | None:
+        places = case.weighted
+        if len(case.rows) < SETTLED or not len(places):
+            return None
+        now = np.median(case.over_time(QUANTITY)[-SETTLED:][:, places], axis=0)
+        now = now[np.isfinite(now) & (now > 0.0)]
+        if not now.size:
+            return None
+        slow, fast = float(now.min()), float(now.max())
+        if self.low / slow > fast / self.high:
+            return Evidence(_("‖ΔW‖ / ‖W‖ of one step, least of any layer"), slow, self.low, QUANTITY, below=True)
+        return Evidence(_("‖ΔW‖ / ‖W‖ of one step, most of any layer"), fast, self.high, QUANTITY, below=False)
 
     def lines(self, quantity: str) -> tuple[tuple[float, str], ...]:
         if quantity != QUANTITY:

@@ -379,7 +379,9 @@ def test_what_is_not_chosen_is_not_drawn():
 
 def test_what_several_lanes_share_is_named_once_and_belongs_to_none():
     entries = {entry.label: entry for entry in legend(*figure("gradients", scene("two depths")).plots)}
-    assert list(entries) == ["A as built", "B deeper", "before training", "theory"]
+    band = "theory, ±2 sd of finite width"
+    assert list(entries) == ["A as built", "B deeper", "before training", "theory", band]
+    assert entries[band].color == "muted"
     assert entries["theory"].color == "muted"
     assert entries["A as built"].color == "lane-0"
     assert entries["B deeper"].dash == "dashed"

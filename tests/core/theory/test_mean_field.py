@@ -313,9 +313,24 @@ def test_dropout_and_residual_sums() -> None:
 
 
 def test_nothing_known_stays_unknown() -> None:
-    signal = Signal.unknown(7).through_function(ACTIVATIONS["tanh"]).through_weights(7, 3, 1.0).through_batch_norm()
+    signal = Signal.unknown(7).through_function(ACTIVATIONS["tanh"]).through_weights(7, 3, 1.0)
     assert signal.width == 3
-    assert all(math.isnan(v) for v in (signal.std, signal.rms, signal.backward))
+    assert all(math.isnan(v) for v in (signal.std, signal.rms))
+    tanh = signal.through_function(ACTIVATIONS["tanh"])
+    assert all(math.isnan(v) for v in (tanh.rms, tanh.backward, tanh.backward_log_variance))
+
+
+def test_what_is_known_whatever_arrives() -> None:
+    signal = Signal.unknown(7).through_weights(7, 400, 1.0)
+    assert signal.backward == 400.0  # the weights are known
+    relu = signal.through_function(ACTIVATIONS["relu"])
+    assert math.isnan(relu.rms)
+    assert relu.backward == 0.5  # half of the units are open, however large their numbers are
+    for normalized in (signal.through_batch_norm(), signal.through_layer_norm()):
+        assert (normalized.mean, normalized.rms) == (0.0, 1.0)
+        assert math.isnan(normalized.backward)
+    dead = relu.through_weights(400, 7, 0.0, bias_variance=0.25)
+    assert (dead.rms, dead.backward) == (0.5, 0.0)
 
 
 def test_numbers_too_large_for_a_float_pass_without_a_warning() -> None:

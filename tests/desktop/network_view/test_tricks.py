@@ -84,7 +84,7 @@ def test_every_trick_is_on_with_one_or_two_clicks_off_with_one_and_undone(
     if kind is not None:
         assert isinstance(value_of(on, field, kind), kind)
     assert switch.switch.isChecked()
-    assert "starts over" in switch.switch.toolTip()
+    assert "starts the lane over" in switch.switch.toolTip()
     switch.switch.click()
     assert s.experiment == before
     assert not switch.switch.isChecked()
@@ -192,7 +192,7 @@ def test_every_setting_says_when_a_change_applies(stage: Make) -> None:
     _stage, form = opened(stage)
     rate = form.lines["optimizer"].form.form.editors["learning_rate"]
     assert "Applies at once" in rate.editor.toolTip()
-    assert "starts over at step 0" in form.basics.editors["batch_size"].editor.toolTip()
+    assert "starts the lane over" in form.basics.editors["batch_size"].editor.toolTip()
     epochs = next(field for field in describe(Training) if field.name == "epochs")
     assert effect_text(epochs) == ""
 
