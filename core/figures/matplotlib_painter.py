@@ -378,7 +378,7 @@ class _Sheet:
             "markersize": 0.62 * size * self.preset.marker * (0.9 if marker in ("square", "diamond") else 1.0),
             "markerfacecolor": inside,
             "markeredgecolor": around,
-            "markeredgewidth": (0.9 if ring else 0.75 if fill == "paper" else 0.35) * self.preset.line,
+            "markeredgewidth": (0.7 if ring else 0.75 if fill == "paper" else 0.35) * self.preset.line,
         }
 
     # --- writing and plots side by side
@@ -410,42 +410,40 @@ class _Sheet:
         """Plots side by side, with the signs between them and what stands below each."""
         em, plots = self.em, figure.plots
         gap = 2.2 * em
-        scaled = next((m for plot in plots for m in plot.marks if isinstance(m, Heatmap) and m.scaled), None)
-        whole = right
-        if scaled is not None:
-            right -= self._color_bar_width(scaled)
         wide = (right - left - gap * (len(plots) - 1)) / len(plots)
 
         def measure(text: str, _bold: bool) -> float:
             return _measured(_drawable(text), self.preset.text * SMALL)
 
         over = 1.9 * em
-        margins = [0.0 if plot.pictures else self._tick_width(frames(plot).y) for plot in plots]
-        insets = [margin + 0.5 * em if margin else 0.0 for margin in margins]
         feet = [wrapped(under(plot), measure, wide, 3) if under(plot) else [] for plot in plots]
         ticked = [1.3 * em if _is_ticked(plot) else 0.25 * em for plot in plots]
         below = max(tick + 1.15 * em * len(foot) for tick, foot in zip(ticked, feet, strict=True))
         high = max(2.0 * em, top - bottom - over - below - 0.5 * em)
+        scaled = [(i, m) for i, plot in enumerate(plots) for m in plot.marks if isinstance(m, Heatmap) and m.scaled]
+        bar = self._color_bar_width(scaled[-1][1]) if scaled else 0.0
         for index, (plot, foot) in enumerate(zip(plots, feet, strict=True)):
             start = left + index * (wide + gap)
-            room = _Room(
-                plot,
-                frames(plot, int(np.clip(wide / (4.6 * em), 2, 8)), int(np.clip(high / (1.6 * em), 2, 8))),
-                column=(start, start + wide),
-            )
-            room.left = start + insets[index]
-            room.width, room.height = self._picture_size(plot, wide - insets[index], high)
+            count_y = int(np.clip(high / (1.6 * em), 2, 8))
+            margin = 0.0 if plot.pictures else self._tick_width(frames(plot, count_y=count_y).y)
+            inset = margin + 0.5 * em if margin else 0.0
+            room = _Room(plot, frames(plot), column=(start, start + wide))
+            room.left = start + inset
+            taken = inset + (bar if any(index == number for number, _mark in scaled) else 0.0)
+            room.width, room.height = self._picture_size(plot, wide - taken, high)
             room.bottom = top - over - room.height
+            # Never more numbers than the margin was measured for, and no more than there is room for.
+            counts = np.clip([room.width / (4.6 * em), room.height / (1.6 * em)], 2, [8, count_y])
+            room.frames = frames(plot, *map(int, counts))
             self._plot(room)
+            if scaled and index == scaled[-1][0]:
+                self._color_bar(scaled[-1][1], room.left + room.width + em, room.bottom, room.height)
             for number, line in enumerate(foot, 1):
                 y = room.bottom - ticked[index] - 1.15 * em * number
                 self.text(start, y + 0.25 * em, _fitting(line, self.preset.text * SMALL, wide), "muted", size=SMALL)
             if plot.before:
                 middle = top - over - min(0.5 * high, 1.6 * em)
                 self.text(start - gap / 2, middle, plot.before, size=1.5, weight="bold", across="center", up="center")
-        if scaled is not None:
-            tall = self._picture_size(plots[0], wide - insets[0], high)[1]
-            self._color_bar(scaled, whole - self._color_bar_width(scaled) + em, top - over - tall, tall)
 
     def _picture_size(self, plot: Plot, wide: float, high: float) -> tuple[float, float]:
         """Width and height of axes in which cells are not larger than they need be, and those of an image square."""
@@ -538,7 +536,7 @@ class _Sheet:
     # --- one plot
 
     def _plot(self, room: _Room) -> None:
-        plot, found, em, theme = room.plot, room.frames, self.em, self.theme
+        plot, found, theme = room.plot, room.frames, self.theme
         if plot.pictures is not None:
             self._pictures(plot.pictures, room)
             self._names(room)
