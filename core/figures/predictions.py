@@ -537,7 +537,8 @@ def _class_curves(one: Predictions, alone: bool, color: str, dash: Any, name: st
 
 def _class_rug(one: Predictions) -> list[Mark]:
     """The samples of each class in a row of their own below the curves."""
-    judged, marks = one.judged, []
+    judged = one.judged
+    marks: list[Mark] = []
     shown = _some(len(judged.index))
     truth = np.asarray(judged.truth)[shown]
     for index in range(len(one.classes)):
@@ -745,7 +746,7 @@ def _plane_table(found: Found) -> dict[str, NDArray[Any]]:
 
 
 def _class_names(one: Predictions, said: NDArray[Any]) -> NDArray[Any]:
-    return np.array([*map(_, one.classes), ""])[said]  # -1: no number
+    return np.asarray(np.array([*map(_, one.classes), ""])[said])  # -1: no number
 
 
 def _curve_table(found: Found) -> dict[str, NDArray[Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,22 +46,24 @@ class Judged:
     of: int
     index: NDArray[np.int64]
     x: Array
-    truth: NDArray[np.generic]
-    said: NDArray[np.generic]
+    truth: NDArray[Any]
+    said: NDArray[Any]
     certainty: Array
     loss: Array
 
     @property
     def wrong(self) -> NDArray[np.bool_]:
         """(n,) whether another class was said; of values never."""
-        return self.truth != self.said if self.truth.ndim == 1 else np.zeros(len(self.index), dtype=np.bool_)
+        return (
+            np.asarray(self.truth != self.said) if self.truth.ndim == 1 else np.zeros(len(self.index), dtype=np.bool_)
+        )
 
     def confusion(self, classes: int) -> NDArray[np.int64]:
         """(classes, classes): how many samples of each class (row) were said to be of each class (column); answers
         that are no number are left out.
         """
         answered = self.said >= 0
-        pairs = np.asarray(self.truth)[answered] * classes + np.asarray(self.said)[answered]
+        pairs = self.truth[answered] * classes + self.said[answered]
         return np.bincount(pairs.astype(np.int64), minlength=classes * classes).reshape(classes, classes)
 
 
@@ -261,9 +263,9 @@ def _worst(data: Data, judged: Judged, x: Array) -> tuple[Mistake, ...]:
     found = []
     for number, at in enumerate(worst):
         truth, said = (
-            (int(judged.truth[at]), int(judged.said[at]))  # type: ignore[arg-type]
+            (int(judged.truth[at]), int(judged.said[at]))
             if data.classes
-            else (tuple(map(float, judged.truth[at])), tuple(map(float, judged.said[at])))  # type: ignore[call-overload]
+            else (tuple(map(float, judged.truth[at])), tuple(map(float, judged.said[at])))
         )
         found.append(
             Mistake(
