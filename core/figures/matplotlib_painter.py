@@ -35,7 +35,7 @@ from .palette import BAND, DASHES, FAINT, INNER_BOX, OUTER_BOX, Theme, color_map
 from .pictures import arranged
 from .placement import place_texts, shares
 from .scales import Frame, Frames, clip_marks, color_limits, frames, thinned, ticks, transform
-from .writing import laid_out, under, wrapped
+from .writing import columns_beside, laid_out, under, wrapped
 
 Array = NDArray[np.float64]
 FONT = "DejaVu Sans"  # comes with Matplotlib, and has the symbols of the labels
@@ -409,21 +409,26 @@ class _Sheet:
     def _beside(self, figure: Figure, left: float, right: float, bottom: float, top: float) -> None:
         """Plots side by side, with the signs between them and what stands below each."""
         em, plots = self.em, figure.plots
-        gap = 2.2 * em
-        wide = (right - left - gap * (len(plots) - 1)) / len(plots)
+        gap, over = 2.2 * em, 1.9 * em
 
         def measure(text: str, _bold: bool) -> float:
             return _measured(_drawable(text), self.preset.text * SMALL)
 
-        over = 1.9 * em
+        # Feet are broken for the width that plots have, which depends on how high the feet are: two lines is usual.
+        around = over + (1.3 + 1.15 * 2 + 0.5) * em
+        across = columns_beside(plots, right - left, top - bottom, gap, around)
+        down = -(-len(plots) // across)
+        wide = (right - left - gap * (across - 1)) / across
         feet = [wrapped(under(plot), measure, wide, 3) if under(plot) else [] for plot in plots]
         ticked = [1.3 * em if _is_ticked(plot) else 0.25 * em for plot in plots]
         below = max(tick + 1.15 * em * len(foot) for tick, foot in zip(ticked, feet, strict=True))
-        high = max(2.0 * em, top - bottom - over - below - 0.5 * em)
+        high = max(2.0 * em, (top - bottom) / down - over - below - 0.5 * em)
         scaled = [(i, m) for i, plot in enumerate(plots) for m in plot.marks if isinstance(m, Heatmap) and m.scaled]
         bar = self._color_bar_width(scaled[-1][1]) if scaled else 0.0
+        ceiling = top
         for index, (plot, foot) in enumerate(zip(plots, feet, strict=True)):
-            start = left + index * (wide + gap)
+            start = left + (index % across) * (wide + gap)
+            top = ceiling - (index // across) * (ceiling - bottom) / down
             count_y = int(np.clip(high / (1.6 * em), 2, 8))
             margin = 0.0 if plot.pictures else self._tick_width(frames(plot, count_y=count_y).y)
             inset = margin + 0.5 * em if margin else 0.0

@@ -143,7 +143,7 @@ def _built(scene: Scene, options: UnitsOptions) -> Figure:
             if units.picture is not None and not several:
                 made.insert(0, _input(units))
         if several:
-            made = [replace(plot, title=lane_title(lane, scene), foot=_foot(plot)) for plot in made]
+            made = [_beside(plot, lane_title(lane, scene)) for plot in made]
         plots += made
     return Figure(
         NAME,
@@ -345,9 +345,9 @@ def _row_title(lane: Lane, row: Row) -> str:
     return f"{name[:1].upper()}{name[1:]} · {kind}"
 
 
-def _foot(plot: Plot) -> str:
-    """What stands below one of several lanes."""
-    return f"{plot.title}: {plot.y.label}"
+def _beside(plot: Plot, title: str) -> Plot:
+    """The plot under the name of its lane, with what is measured below."""
+    return replace(plot, title=title, y=replace(plot.y, label=""), foot=f"{plot.title}: {plot.y.label}")
 
 
 def _subtitle(scene: Scene, found: Found) -> str:

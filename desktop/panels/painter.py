@@ -36,7 +36,7 @@ from layerscope.core.figures.legend import Entry, is_lane, legend
 from layerscope.core.figures.palette import BAND, FAINT, INNER_BOX, OUTER_BOX, Theme, color_map, ink_on
 from layerscope.core.figures.placement import covered, place_texts
 from layerscope.core.figures.scales import TICKS, Frame, Frames, Tick, color_limits, thinned, ticks
-from layerscope.core.figures.writing import Page, laid_out, under, wrapped
+from layerscope.core.figures.writing import Page, columns_beside, laid_out, under, wrapped
 
 from ..theme import current
 from .area import PlotArea, Side, point_look
@@ -331,40 +331,46 @@ class FigureView(QWidget):
         return QRectF(0.0, 0.0, size.width(), self._page_top - 4.0)
 
     def _lay_out_beside(self, size: QRectF, top: float) -> None:
-        """Plots side by side, each with its title above and its foot below."""
+        """Plots side by side, or in as many rows as make them largest, each with its title above and its foot below."""
         fonts, count = self.fonts, len(self.areas)
         if not count:
             return
         self._is_crowded = False
         self._lay_out_color_scale(size.height())
-        gap = BESIDE * fonts.size
-        wide = max(20.0, (size.width() - 2.0 * EDGE - gap * (count - 1)) / count)
-        above = fonts.height + 5.0
+        gap, above = BESIDE * fonts.size, fonts.height + 5.0
+        room, most = size.height() - top, 3 if size.height() > 0.6 * SCARCE else 1
+        # Feet are broken for the width that plots have, which depends on how high the feet are: two lines is usual.
+        around = above + GAP + (1 + min(2, most)) * fonts.height
+        across = columns_beside([area.plot for area in self.areas], size.width() - 2.0 * EDGE, room, gap, around)
+        down = -(-count // across)
+        if down > 1:
+            above += 0.3 * fonts.height  # titles keep away from what stands above them
+        wide = max(20.0, (size.width() - 2.0 * EDGE - gap * (across - 1)) / across)
 
         def measure(text: str, _bold: bool) -> float:
             return fonts.width(text)
 
         margins = []
         for index, area in enumerate(self.areas):
-            start = EDGE + index * (wide + gap)
+            start = EDGE + (index % across) * (wide + gap)
             area.column, area.names_x = (start, start + wide), True
             text = under(area.plot)
-            most = 3 if size.height() > 0.6 * SCARCE else 1
             area.foot = tuple(wrapped(text, measure, wide, most)) if text else ()
             area.frames.pop("right", None)
-            area.frames["y"] = _spaced(area, "y", area.plot.y, TICKS, lambda _text: 1.1 * fonts.height, size.height())
+            area.frames["y"] = _spaced(area, "y", area.plot.y, TICKS, lambda _text: 1.1 * fonts.height, room / down)
             widest = _widest(fonts, area.frames["y"].ticks)
             margins.append(widest + GAP if widest else 0.0)
         below = max(
             (fonts.height + GAP if _is_ticked(a.plot) else GAP) + len(a.foot) * fonts.height for a in self.areas
         )
         bar = 10.0 + SCALE_WIDTH + GAP + _widest(fonts, self._scale_ticks)
-        high = max(8.0, size.height() - top - above - below)
-        for area, margin in zip(self.areas, margins, strict=True):
+        high = max(8.0, room / down - above - below)
+        for index, (area, margin) in enumerate(zip(self.areas, margins, strict=True)):
             assert area.column is not None
             taken = margin + (bar if _has_scale(area.plot) else 0.0)
             width, height = self._picture_size(area, wide - taken, high)
-            area.where = QRectF(round(area.column[0] + margin), round(top + above), round(width), round(height))
+            ceiling = top + above + (index // across) * room / down
+            area.where = QRectF(round(area.column[0] + margin), round(ceiling), round(width), round(height))
             count_y = int(np.clip(height / (1.6 * fonts.height), 2, TICKS))
             area.frames["y"] = _spaced(area, "y", area.plot.y, count_y, lambda _text: 1.1 * fonts.height, height)
             area.frames["x"] = self._fitted(area, "x")
@@ -532,7 +538,7 @@ class FigureView(QWidget):
         if area.column is None:
             return
         fonts, left = self.fonts, area.column[0]
-        base = area.where.bottom() + (fonts.height + GAP if area.plot.x.ticks else GAP) + fonts.ascent
+        base = area.where.bottom() + (fonts.height + GAP if _is_ticked(area.plot) else GAP) + fonts.ascent
         painter.setPen(QColor(self.theme.color("muted")))
         for number, line in enumerate(area.foot):
             text = fonts.elided(line, area.column[1] - left)
