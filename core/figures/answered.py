@@ -14,7 +14,7 @@ from ..fields import Described
 from ..studies.base import Answer, Study
 from ..text import _
 from .figure import Figure, Lane, Scene
-from .reading import lane_prefix, stamp
+from .reading import lane_prefix, moment_at, stamp
 from .scales import number_text
 
 Value = TypeVar("Value")
@@ -24,10 +24,10 @@ _lock = threading.Lock()
 
 
 def answered(scene: Scene, study: Study, kind: type[Value]) -> list[tuple[Lane, int, Value]]:
-    """(lane, step of the answer, answer) of the lanes that have one."""
+    """(lane, step of the answer, answer) of the lanes that have one and a moment to show."""
     found = []
     for lane in scene.lanes:
-        answer = lane.study(study)
+        answer = lane.study(study) if moment_at(lane.view, scene.step) is not None else None
         if answer is not None and isinstance(answer.value, kind):
             found.append((lane, answer.step, answer.value))
     return found
@@ -48,6 +48,12 @@ def remembered(name: str, scene: Scene, study: Study, options: Described, make: 
                 del _known[next(iter(_known))]
             _known[key] = known
     return known[1]
+
+
+def unasked(scene: Scene) -> str:
+    """Why there is no answer: "" where nothing is computed at all."""
+    computed = any(moment_at(lane.view, scene.step) is not None for lane in scene.lanes)
+    return _("The network has not been asked yet.") if computed else ""
 
 
 def steps_text(scene: Scene, found: Sequence[tuple[Lane, int, Any]]) -> str:

@@ -615,7 +615,7 @@ class _Sheet:
         label = _fitting(plot.y.label, self.preset.text, right - label_left)
         if label == _drawable(plot.y.label) or not plot.title:
             self.text(label_left, y, label, "muted")
-        if room.names_x and room.column is None:
+        if room.names_x and room.column is None and not plot.pictures:
             label = _fitting(plot.x.label, self.preset.text, room.width)
             self.text(room.left + room.width / 2, room.bottom - 2.5 * em, label, "muted", across="center")
 
@@ -817,8 +817,7 @@ class _Sheet:
         if colors is None:
             return name
         made = ListedColormap(np.array(colors) / 255.0)
-        made.set_bad(self.theme.color("grid"))
-        return made
+        return made.with_extremes(bad=self.theme.color("grid"))
 
     def _cell_texts(self, mark: Heatmap, room: _Room) -> None:
         """What is written into the cells of a heatmap, where there is room for all of it."""

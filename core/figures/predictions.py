@@ -15,7 +15,7 @@ from ..registry import Registry
 from ..studies.base import Study
 from ..studies.predictions import Judged, Mistake, Plane, Predictions, PredictionsStudy
 from ..text import N_, _, ngettext
-from .answered import answered, remembered, stamped, steps_text
+from .answered import answered, remembered, stamped, steps_text, unasked
 from .contours import contour
 from .figure import (
     FIGURES,
@@ -145,7 +145,7 @@ def _built(scene: Scene, options: PredictionsOptions) -> Figure:
     title = _(TITLE)
     found = answered(scene, _study(options), Predictions)
     if not found:
-        return nothing(NAME, title, scene, _("The network has not been asked yet.") if scene.lanes else "")
+        return nothing(NAME, title, scene, unasked(scene))
     view = _view(found[0][2], options)
     fitting = [one for one in found if VIEWS[view].fits(one[2])]
     if not fitting:
@@ -563,11 +563,8 @@ def _confusion(scene: Scene, found: Found, options: PredictionsOptions) -> Figur
     if pictures is not None:
         mistakes = found[0][2].mistakes
         title = ngettext("The worst mistake", "The worst mistakes", min(len(mistakes), options.mistakes))
-        plots.append(Plot(HIDDEN, HIDDEN, (pictures,), title=title))
+        plots.append(_mistakes_plot(pictures, title))
     return _figure(plots, lambda: _confusion_table(found), beside=True)
-
-
-HIDDEN = Axis("", limits=(0.0, 1.0), ticks=())
 
 
 def _matrix(one: Predictions, title: str, foot: str) -> Plot:
@@ -631,8 +628,13 @@ def _mistakes(scene: Scene, found: Found, options: PredictionsOptions) -> Figure
         if pictures is None:
             pictures = Pictures(np.empty((0, 1, 1)), ())
             title = f"{title} " + _("no mistake")
-        plots.append(Plot(HIDDEN, HIDDEN, (pictures,), title=title.strip(), foot=_score(one)))
+        plots.append(_mistakes_plot(pictures, title.strip(), _score(one)))
     return _figure(plots, lambda: _mistakes_table(found), beside=True)
+
+
+def _mistakes_plot(pictures: Pictures, title: str, foot: str = "") -> Plot:
+    across, up = (Axis(label, limits=(0.0, 1.0), ticks=()) for label in (_("column"), _("largest loss first")))
+    return Plot(across, up, (pictures,), title=title, foot=foot)
 
 
 def _pictures(one: Predictions, options: PredictionsOptions) -> Pictures | None:

@@ -16,7 +16,7 @@ from ..registry import Registry
 from ..studies.base import Study
 from ..studies.units import Row, Units, UnitsStudy
 from ..text import N_, _, ngettext
-from .answered import answered, remembered, stamped, steps_text
+from .answered import answered, remembered, stamped, steps_text, unasked
 from .figure import (
     FIGURES,
     Axis,
@@ -36,7 +36,6 @@ from .scales import number_text
 Array = NDArray[np.float64]
 NAME, TITLE = "units", N_("Units")
 Found = Sequence[tuple[Lane, int, Units]]
-HIDDEN = Axis("", limits=(0.0, 1.0), ticks=())
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ def _built(scene: Scene, options: UnitsOptions) -> Figure:
     found = answered(scene, _study(options), Units)
     asked = any(lane.study(_study(options)) is not None for lane in scene.lanes)
     if not found:
-        return nothing(NAME, title, scene, _cannot(options) if asked else _unasked(scene))
+        return nothing(NAME, title, scene, _cannot(options) if asked else unasked(scene))
     show = found[0][2].show
     found = [one for one in found if one[2].show == show]
     if all(not units.rows for _lane, _step, units in found):
@@ -160,10 +159,6 @@ def _built(scene: Scene, options: UnitsOptions) -> Figure:
         heights=() if several else tuple(_share(plot) for plot in plots),
         beside=several,
     )
-
-
-def _unasked(scene: Scene) -> str:
-    return _("The network has not been asked yet.") if scene.lanes else ""
 
 
 def _cannot(options: UnitsOptions) -> str:
@@ -237,7 +232,7 @@ def _plot(lane: Lane, units: Units, row: Row) -> Plot:
         says=_says(units, row, maps),
     )
     return Plot(
-        HIDDEN,
+        Axis(_("column"), limits=(0.0, 1.0), ticks=()),
         Axis(_measured(units, row, limit), limits=(0.0, 1.0), ticks=()),
         (pictures,),
         title=_row_title(lane, row),
@@ -285,8 +280,8 @@ def _input(units: Units) -> Plot:
     values = (picture - limits[0]) / (limits[1] - limits[0]) if picture.shape[-1] == 3 else picture.mean(axis=-1)
     caption = (_("true {truth}").format(truth=_(units.truth)),) if units.truth else ()
     return Plot(
-        HIDDEN,
-        Axis("", limits=(0.0, 1.0), ticks=()),
+        Axis(_("column"), limits=(0.0, 1.0), ticks=()),
+        Axis(_("what the network is shown"), limits=(0.0, 1.0), ticks=()),
         (Pictures(values[np.newaxis], (caption,), limits),),
         title=_("Image {number}").format(number=units.sample + 1),
     )
@@ -347,7 +342,7 @@ def _row_title(lane: Lane, row: Row) -> str:
 
 def _beside(plot: Plot, title: str) -> Plot:
     """The plot under the name of its lane, with what is measured below."""
-    return replace(plot, title=title, y=replace(plot.y, label=""), foot=f"{plot.title}: {plot.y.label}")
+    return replace(plot, title=title, foot=f"{plot.title}: {plot.y.label}")
 
 
 def _subtitle(scene: Scene, found: Found) -> str:

@@ -90,6 +90,8 @@ def rows_of(words: Sequence[Words], measure: Measure, width: float, indent: floa
 
 def under(plot: Plot) -> str:
     """What is written below one of several plots side by side: the label of its horizontal axis, and its foot."""
+    if plot.pictures is not None:
+        return plot.foot
     label = plot.x.label.replace(" ", "\u00a0")
     return f"{label}, {plot.foot}" if label and plot.foot else label or plot.foot
 

@@ -85,6 +85,7 @@ class Panel(QFrame):
         self.builds = 0
         self.maximized = False
         self._stale = True
+        self._drawn: tuple[object, ...] | None = None
         self._failed = ""
         self._wish = object()  # what the session knows this panel by: it must not keep a panel that is gone
         self.destroyed.connect(partial(session.want, self._wish, ()))
@@ -96,6 +97,7 @@ class Panel(QFrame):
         self._make()
         self.retranslate()
         session.scene_changed.connect(self._scene_changed)
+        session.selection_changed.connect(self._scene_changed)
         session.state_changed.connect(self._show_asking)
 
     @property
@@ -173,7 +175,21 @@ class Panel(QFrame):
         shown = self.view.shown()
         return shown if shown is not None else self._built()
 
+    def sources(self) -> tuple[object, ...] | None:
+        """What the figure is drawn from, where that changes less often than the scene: as long as all of it is the same
+        nothing is drawn anew. None: the whole scene.
+        """
+        return None
+
+    def _is_drawn(self) -> bool:
+        now, drawn = self.sources(), self._drawn
+        if now is None or drawn is None or len(now) != len(drawn):
+            return False
+        return all(a is b or (isinstance(a, str) and a == b) for a, b in zip(now, drawn, strict=True))
+
     def _scene_changed(self) -> None:
+        if self._is_drawn():
+            return
         self._stale = True
         if self.isVisible():
             turns().ask(self)
@@ -191,6 +207,7 @@ class Panel(QFrame):
         """Build the figure of the present moment and show it."""
         self._stale = False
         self.builds += 1
+        self._drawn = self.sources()
         self.view.draw(figure := self._built())
         self._show_remarks(figure)
         if not self._quiet.isActive():
@@ -351,15 +368,19 @@ class Panel(QFrame):
             action.setToolTip(_(field.help))
             action.triggered.connect(lambda on, name=field.name: self.set_option(name, on))
             return True
-        if field.sort != "choice":
+        if field.sort == "choice":
+            kinds = {name: field.choices[name] if field.choices is not None else None for name in self.offered(field)}
+            entries = [(name, capital(kind_label(kind, name))) for name, kind in kinds.items()]
+        else:
+            entries = self.suggested(field)
+        if not entries:
             return False
         menu = self.menu.addMenu(label)
         menu.setToolTip(_(field.help))
         menu.menuAction().setToolTip(_(field.help))
         group = QActionGroup(menu)
-        for name in self.offered(field):
-            entry = field.choices[name] if field.choices is not None else None
-            action = menu.addAction(capital(kind_label(entry, name)))
+        for name, text in entries:
+            action = menu.addAction(text)
             action.setCheckable(True)
             action.setChecked(name == now)
             group.addAction(action)
@@ -369,6 +390,10 @@ class Panel(QFrame):
     def offered(self, field: Field) -> list[str]:
         """The names of a choice that make sense now."""
         return field.choice_names()
+
+    def suggested(self, field: Field) -> list[tuple[str, str]]:
+        """(value, what the menu calls it) for an option that may be any text."""
+        return []
 
     def _context_menu(self, at: QPoint) -> None:
         self.menu.popup(self.view.canvas.mapToGlobal(at))

@@ -21,6 +21,7 @@ from layerscope.core.figures.figure import (
 class StillSession(QObject):
     scene_changed = Signal()
     state_changed = Signal()
+    selection_changed = Signal()
 
     def __init__(self):
         super().__init__()
