@@ -153,6 +153,7 @@ class Heatmap:
     limits   of the color scale, in data units
     says     what is read of the cell in a row and column, line by line, in place of its number
     scaled   whether its color scale stands beside the figure; all heatmaps with one share it
+    texts    (rows)(columns) what is written into the cells, where there is room for all of it
     """
 
     values: Array
@@ -164,6 +165,45 @@ class Heatmap:
     colormap: str = "viridis"
     says: Callable[[int, int], Sequence[str]] | None = None
     scaled: bool = True
+    texts: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Points:
+    """Markers at points that nothing joins; a NaN is left out.
+
+    fill   of the color, of the paper with the color around it, or none but a ring
+    size   times that of the markers on lines
+    says   see `Says`
+    """
+
+    x: Array
+    y: Array
+    color: str
+    label: str = ""
+    marker: Marker = "circle"
+    fill: Literal["color", "paper", "none"] = "color"
+    size: float = 1.0
+    says: Says | None = None
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Small pictures of one size, as many in a row as there is room for; the plot has no axes.
+
+    values     (n, rows, columns), or (n, rows, columns, 3): red, green and blue from 0 to 1. The first row is on top
+    captions   (n) lines below each picture; the second and those that follow stand back
+    limits     of the color scale, for all of them
+    fewer      where room is scarce: the last ones are left out; otherwise the captions are
+    says       what is read of the cell of picture, row and column
+    """
+
+    values: Array
+    captions: tuple[tuple[str, ...], ...]
+    limits: tuple[float, float] = (0.0, 1.0)
+    colormap: str = "ink"
+    fewer: bool = False
+    says: Callable[[int, int, int], Sequence[str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -174,7 +214,7 @@ class Outline:
     color: str = "text"
 
 
-Mark = Line | Band | Boxes | Span | Rule | Note | Heatmap | Outline
+Mark = Line | Band | Boxes | Span | Rule | Note | Heatmap | Points | Pictures | Outline
 
 
 @dataclass(frozen=True)
@@ -194,6 +234,11 @@ class Plot:
     foot: str = ""
     square: bool = False
     before: str = ""
+
+    @property
+    def pictures(self) -> Pictures | None:
+        """The small pictures that stand here in place of axes."""
+        return next((mark for mark in self.marks if isinstance(mark, Pictures)), None)
 
 
 @dataclass(frozen=True)
