@@ -148,5 +148,6 @@ def show_thresholds(session: Session, parent: QWidget, only: str = "") -> Thresh
     dialog = known if isinstance(known, ThresholdsDialog) else ThresholdsDialog(session, parent)
     dialog.show_rule(only)
     dialog.show()
-    dialog.raise_()
+    if dialog is known:
+        dialog.activateWindow()
     return dialog

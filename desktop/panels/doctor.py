@@ -410,7 +410,6 @@ class DoctorPanel(Panel):
         self._empty = RoleLabel("", "muted")
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         inside = QWidget()
-        inside.setAutoFillBackground(False)
         self._list = QVBoxLayout(inside)
         self._list.setContentsMargins(14, 4, 12, 8)
         self._list.setSpacing(8)
@@ -421,6 +420,7 @@ class DoctorPanel(Panel):
         self.area.setFrameShape(QFrame.Shape.NoFrame)
         self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.area.setWidget(inside)
+        inside.setAutoFillBackground(False)  # the card's own ground is seen through it
         self.area.viewport().setAutoFillBackground(False)
         column = self.layout()
         assert isinstance(column, QVBoxLayout)
