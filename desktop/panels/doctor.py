@@ -167,13 +167,18 @@ class FindingView(QFrame):
         links.addWidget(self.layers)
         links.addWidget(self.steps)
         links.addStretch(1)
-        links.addWidget(self.thresholds)
+        for link in (self.layers, self.steps):
+            link.setMinimumWidth(1)  # many layers must not make the card wider than the panel
         self.more = QWidget()
         self._more = QVBoxLayout(self.more)
         self._more.setContentsMargins(0, 0, 0, 0)
         self._more.setSpacing(6)
         self._more.addLayout(links)
+        self._tries = QVBoxLayout()  # above the explanation: what to do is seen without scrolling
+        self._tries.setSpacing(6)
+        self._more.addLayout(self._tries)
         self._more.addWidget(self.explanation)
+        self._more.addWidget(self.thresholds, 0, Qt.AlignmentFlag.AlignRight)
         column = QVBoxLayout(self)
         column.setContentsMargins(10, 7, 10, 8)
         column.setSpacing(4)
@@ -217,12 +222,12 @@ class FindingView(QFrame):
 
     def _show_proposals(self) -> None:
         for row in self.rows:
-            _clear(self._more, row)
+            _clear(self._tries, row)
         self.rows = []
         for proposal in self._proposals:
             row = ProposalRow(proposal, partial(self.tried.emit, proposal))
             self.rows.append(row)
-            self._more.addWidget(row)
+            self._tries.addWidget(row)
 
     def unfold(self, on: bool) -> None:
         self.unfolded = on

@@ -1,4 +1,4 @@
-"""The doctor in the window: what is found is seen, tried in a lane of its own, and judged by thresholds that can be set."""
+"""The doctor in the window: what is found is seen, tried in a lane of its own, and judged by set thresholds."""
 
 from dataclasses import replace
 
