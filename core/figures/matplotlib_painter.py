@@ -91,7 +91,8 @@ def paint(figures: Sequence[Figure], form: str, preset: Preset, theme: Theme) ->
 
 
 def _height(figure: Figure, preset: Preset) -> float:
-    return preset.height + preset.more * max(0, len(figure.plots) - 1)
+    rows = 1 + bool(figure.words) if figure.beside else len(figure.plots)
+    return preset.height + preset.more * max(0, rows - 1)
 
 
 # --- text

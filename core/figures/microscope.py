@@ -226,7 +226,7 @@ def _foot(picture: Picture) -> str:
         return _("no finite number")
     said = [
         _("{least} to {most}").format(least=number_text(about_it.least, 3), most=number_text(about_it.most, 3)),
-        _("mean {mean} ± {std}").format(mean=number_text(about_it.mean, 2), std=number_text(about_it.std, 2)),
+        _("{mean} ± {std}").format(mean=number_text(about_it.mean, 2), std=number_text(about_it.std, 2)),
     ]
     if about_it.strange:
         said.insert(0, _strange(about_it))
@@ -322,8 +322,9 @@ def explain(scene: Scene, options: MicroscopeOptions) -> Explanation:
     return Explanation(
         what=_(
             "One operation of one training step: what goes in stands left, what acts on it in the middle, what comes "
-            "out right. Blue is below zero, orange above, paler is nearer to zero; each picture has its own scale. "
-            "Below it stands the formula with the numbers of this step, for the sample and unit that are outlined."
+            "out right. Blue is below zero, orange above, paler is nearer to zero. Each picture has a scale of its own; "
+            "below it stand the least and the greatest number, and mean ± standard deviation. The formula has the "
+            "numbers of this step in it, for the sample and the unit that are outlined."
         ),
         why=_(
             "A network is nothing but such operations. Walk through a step with the keys for one operation, choose a "
