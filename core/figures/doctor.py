@@ -270,10 +270,11 @@ def layers_text(finding: Finding, lane: Lane) -> str:
     """The layers of a finding as charts count them, "1–3, 5"; "" where it is about the whole training."""
     shown = places(lane, "main")
     paths = lane.view.layers
+    wanted = set(finding.layers)
     ends = [place.weighted for place in shown[1:]] + [len(paths)]
     chosen = np.array(
         [
-            any(path in finding.layers for path in paths[max(place.weighted, 0) : end])
+            any(path in wanted for path in paths[max(place.weighted, 0) : end])
             for place, end in zip(shown, ends, strict=True)
         ],
         dtype=bool,

@@ -322,7 +322,7 @@ def explain(scene: Scene, options: MicroscopeOptions) -> Explanation:
     return Explanation(
         what=_(
             "One operation of one training step: what goes in stands left, what acts on it in the middle, what comes "
-            "out right. Blue is below zero, orange above, paler is nearer to zero. Each picture has a scale of its own; "
+            "out right. Blue is below zero, orange above, paler is nearer to zero. Every picture has its own scale; "
             "below it stand the least and the greatest number, and mean ± standard deviation. The formula has the "
             "numbers of this step in it, for the sample and the unit that are outlined."
         ),

@@ -71,9 +71,10 @@ class Huber(Loss, frozen=True, kw_only=True, tag="huber"):
             equation("L", mean, slide.value, _("N = samples × outputs")),
         )
 
-    def of_predictions(self, predictions: Array, t: Array) -> float:
+    def of_each(self, predictions: Array, t: Array) -> Array:
         far = np.abs(predictions - t)
-        return float(np.mean(np.where(far < self.delta, 0.5 * far * far, self.delta * (far - 0.5 * self.delta))))
+        each = np.where(far < self.delta, 0.5 * far * far, self.delta * (far - 0.5 * self.delta))
+        return np.asarray(each.mean(axis=1))
 
     def pieces(self, outputs: NDArray[np.floating], t: NDArray[np.floating]) -> NDArray[np.int64]:
         off = outputs - t
