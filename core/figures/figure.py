@@ -281,19 +281,6 @@ class Table(Mapping[str, NDArray[Any]]):
 
 
 @dataclass(frozen=True)
-class Remark:
-    """A sentence that belongs to the figure and stands above its plots: what was found, what to try.
-
-    color   by role
-    head    a word before it, bold: "Why"; "" without
-    """
-
-    text: str
-    color: str = "text"
-    head: str = ""
-
-
-@dataclass(frozen=True)
 class Figure:
     """Plots below one another or side by side, with what a reader needs to know.
 
@@ -304,7 +291,6 @@ class Figure:
     beside    the plots stand side by side
     words     what is written below the plots
     stamp     name, seed, step and hash of the experiments, for the file's metadata
-    remarks   sentences above the plots, each in as many lines as it needs
     """
 
     name: str
@@ -317,7 +303,6 @@ class Figure:
     heights: tuple[float, ...] = ()
     beside: bool = False
     words: tuple[Words, ...] = ()
-    remarks: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True)

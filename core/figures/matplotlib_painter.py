@@ -47,7 +47,6 @@ LARGEST_CELL = 2.2  # of a matrix, in sizes of text
 SMALL = 0.85  # of the text's size: what stands below pictures
 SMALLEST_TEXT = 0.45  # of it: what is written into cells
 LINE = 1.4  # height of a line of writing, in sizes of text
-MOST_LINES = 4  # of one remark
 MOST_MARKERS = 50  # on a line; of more points only every second, third ... has one
 _settings = threading.Lock()  # Matplotlib's settings belong to the whole process
 
@@ -256,22 +255,7 @@ class _Sheet:
             for line in _wrapped(figure.subtitle, text, right - left, 2):
                 y -= 1.1 * em
                 self.text(left, y + 0.25 * em, line, "muted")
-        return self._remarks(figure, left, right, y - 0.25 * em)
-
-    def _remarks(self, figure: Figure, left: float, right: float, top: float) -> float:
-        """The figure's sentences below its title, their heads in a column of their own; the height that is left."""
-        em, text, y = self.em, self.preset.text, top
-        heads = [_drawable(remark.head, "bold") for remark in figure.remarks]
-        indent = max((_measured(head, text, "bold") for head in heads if head), default=-0.6 * em) + 0.6 * em
-        for remark, head in zip(figure.remarks, heads, strict=True):
-            lines = _wrapped(remark.text, text, right - left - indent, MOST_LINES)
-            for number, line in enumerate(lines):
-                y -= 1.2 * em
-                if number == 0:
-                    self.text(left, y, head, remark.color, weight="bold")
-                self.text(left + indent, y, line, remark.color if not head else "text")
-            y -= 0.25 * em
-        return y - (0.2 * em if figure.remarks else 0.0)
+        return y - 0.25 * em
 
     def _empty(self, why: str, left: float, right: float, bottom: float, top: float) -> None:
         lines = _wrapped(why, self.preset.text, 0.8 * (right - left), 4)

@@ -269,7 +269,7 @@ def _looked_at(sight: Sight) -> list[str]:
         parts = [_("parameter {name}").format(name=sight.tensor)]
     else:
         parts = [
-            _("sample {number} of {count} (row {row} of the training data)").format(
+            _("sample {number} of {count} (row {row} of the data)").format(
                 number=sight.sample, count=sight.samples, row=sight.row + 1
             )
         ]

@@ -89,11 +89,11 @@ def rows_of(words: Sequence[Words], measure: Measure, width: float, indent: floa
 
 
 def under(plot: Plot) -> str:
-    """What is written below one of several plots side by side: the label of its horizontal axis, and its foot."""
+    """What is written below one of several plots side by side: its foot, and the label of its horizontal axis."""
     if plot.pictures is not None:
         return plot.foot
     label = plot.x.label.replace(" ", "\u00a0")
-    return f"{label}, {plot.foot}" if label and plot.foot else label or plot.foot
+    return f"{plot.foot}, {label}" if label and plot.foot else label or plot.foot
 
 
 def columns_beside(plots: Sequence[Plot], width: float, height: float, gap: float, around: float) -> int:

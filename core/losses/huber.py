@@ -59,7 +59,7 @@ class Huber(Loss, frozen=True, kw_only=True, tag="huber"):
         near = abs(r.value) < self.delta
         found = [equation("r", y - t, words=_("how far the chosen output is off"))]
         if slide.phase == "backward":
-            inner = function("max(−δ, min(δ, {}))", np.clip(r.value, -self.delta, self.delta), r)
+            inner = function("max(−{0}, min({0}, {1}))", np.clip(r.value, -self.delta, self.delta), delta, r)
             return *found, equation(f"∂L/∂y[{k + 1}]", inner / count, slide.dz[sample, k], _("N = samples × outputs"))
         part = chosen(cases, r.squared() / half if near else delta * (absolute(r) - delta / half))
         far = np.abs(off)

@@ -186,7 +186,8 @@ class PlotArea:
         for side, at in (("x", place.x()), ("y", place.y())):
             frame = self.auto[side]
             ends.append(float(inverse(at, frame.scale, frame.linear_below)))
-        self.view.clicked.emit(self.view.areas.index(self), *ends)
+        number = next(index for index, area in enumerate(self.view.areas) if area is self)
+        self.view.clicked.emit(number, *ends)
 
     def span(self, side: str) -> tuple[float, float]:
         """The shown range as places; worked out once a frame, because every point asks for it."""

@@ -12,13 +12,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from html import escape
 from typing import Any, ClassVar
 
 import msgspec
 from PySide6.QtCore import QEvent, QMimeData, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QActionGroup, QGuiApplication, QHideEvent, QImage, QMouseEvent, QShowEvent
-from PySide6.QtWidgets import QDialog, QFrame, QHBoxLayout, QLabel, QMenu, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QFrame, QHBoxLayout, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from layerscope.core.errors import InputError
 from layerscope.core.fields import Described, Field, build, describe
@@ -32,7 +31,6 @@ from ..explain import kind_label
 from ..forms import Form, capital
 from ..roles import ElidedLabel, RoleLabel
 from ..session import Session
-from ..theme import current
 from .explanation import ExplanationPopup
 from .numbers import NumbersDialog
 from .painter import FigureView
@@ -145,14 +143,7 @@ class Panel(QFrame):
         column = QVBoxLayout(self)
         column.setContentsMargins(1, 1, 1, 6)
         column.setSpacing(2)
-        self._remarks = QLabel()
-        self._remarks.setWordWrap(True)
-        self._remarks.setTextFormat(Qt.TextFormat.RichText)
-        self._remarks.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._remarks.setContentsMargins(14, 0, 12, 2)
-        self._remarks.setVisible(False)
         column.addWidget(header)
-        column.addWidget(self._remarks)
         column.addWidget(self.view, 1)
         self.setFocusProxy(self.view)
         self._others.setVisible(False)
@@ -208,8 +199,7 @@ class Panel(QFrame):
         self._stale = False
         self.builds += 1
         self._drawn = self.sources()
-        self.view.draw(figure := self._built())
-        self._show_remarks(figure)
+        self.view.draw(self._built())
         if not self._quiet.isActive():
             self._show_subtitle()
         if self._popup is not None and self._popup.isVisible():
@@ -226,22 +216,6 @@ class Panel(QFrame):
                 log.exception("figure %s", self.name)
             said = _("This figure cannot be drawn ({reason}); the training goes on.").format(reason=error)
             return Figure(self.name, self.title, "", (), empty=said)
-
-    def _show_remarks(self, figure: Figure) -> None:
-        """The figure's sentences between its title and its plots."""
-        theme = current()
-
-        def line(text: str, color: str, head: str) -> str:
-            if not head:
-                return f'<p style="margin:0;color:{theme.color(color)}">{escape(text)}</p>'
-            return (
-                f'<p style="margin:0"><b style="color:{theme.color(color)}">{escape(head)}</b>&nbsp; {escape(text)}</p>'
-            )
-
-        said = "".join(line(remark.text, remark.color, remark.head) for remark in figure.remarks)
-        if self._remarks.text() != said:
-            self._remarks.setText(said)
-            self._remarks.setVisible(bool(said))
 
     def _show_subtitle(self) -> None:
         subtitle = self.view.figure.subtitle if self.view.figure is not None else ""

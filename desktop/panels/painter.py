@@ -702,7 +702,9 @@ class FigureView(QWidget):
             painter.setFont(fonts.tick)
         if end - left > 3.0 * fonts.size:
             painter.setPen(QColor(theme.color("muted")))
-            painter.drawText(QPointF(left, base), fonts.elided(plot.y.label, end - left))
+            # Beside others there is little room: half a word would help nobody.
+            if area.column is None or fonts.width(plot.y.label) <= end - left:
+                painter.drawText(QPointF(left, base), fonts.elided(plot.y.label, end - left))
 
     def _span(self, area: PlotArea, span: Span) -> QRectF:
         where, side = area.where, span.across
