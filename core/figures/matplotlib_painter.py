@@ -45,7 +45,6 @@ MOST_CELLS = 600  # of a heatmap drawn as vectors
 VECTOR_DPI = 300  # of images inside vector files
 LARGEST_CELL = 2.2  # of a matrix, in sizes of text
 SMALL = 0.85  # of the text's size: what stands below pictures
-SMALLEST_TEXT = 0.45  # of it: what is written into cells
 LINE = 1.4  # height of a line of writing, in sizes of text
 MOST_MARKERS = 50  # on a line; of more points only every second, third ... has one
 _settings = threading.Lock()  # Matplotlib's settings belong to the whole process
@@ -810,11 +809,10 @@ class _Sheet:
         if not mark.texts or colors is None:
             return
         rows, columns = mark.values.shape
-        size = 0.9 * self.preset.text
+        size = SMALL * self.preset.text
         widest = max(_measured(_drawable(text), size) for row in mark.texts for text in row)
         wide, high = room.width / columns, room.height / rows
-        shrink = min(1.0, 0.9 * wide / max(widest, 1e-9), 0.8 * high / self.em)
-        if shrink < SMALLEST_TEXT:
+        if widest > 0.92 * wide or SMALL * self.em > 0.95 * high:
             return
         low, top = color_limits(mark)
         x = room.left + shares(0.5 * (mark.x_edges[1:] + mark.x_edges[:-1]), room.frames.x) * room.width
@@ -823,9 +821,9 @@ class _Sheet:
             for column, text in enumerate(texts):
                 value = (mark.values[row, column] - low) / (top - low)
                 at = int(np.clip(np.nan_to_num(value), 0.0, 1.0) * (len(colors) - 1))
-                base = float(y[row]) - 0.33 * self.em * shrink
+                base = float(y[row]) - 0.36 * SMALL * self.em
                 ink = ink_on(colors[at]) if np.isfinite(value) else "muted"
-                self.text(float(x[column]), base, _drawable(text), ink, size=0.9 * shrink, across="center")
+                self.text(float(x[column]), base, _drawable(text), ink, size=SMALL, across="center")
 
     def _points(self, axes: Axes, mark: Points, found: Frames) -> None:
         look = self._point_look(mark.color, mark.marker, mark.fill, mark.size)

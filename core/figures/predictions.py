@@ -15,7 +15,7 @@ from ..registry import Registry
 from ..studies.base import Study
 from ..studies.predictions import Judged, Mistake, Plane, Predictions, PredictionsStudy
 from ..text import N_, _, ngettext
-from .answered import answered, remembered, stamped, steps_text, unasked
+from .answered import answered, stamped, steps_text, unasked
 from .contours import contour
 from .figure import (
     FIGURES,
@@ -138,10 +138,6 @@ def needs(options: PredictionsOptions) -> tuple[Study, ...]:
 
 def build(scene: Scene, options: PredictionsOptions) -> Figure:
     """The figure; see the module's sentence."""
-    return remembered(NAME, scene, _study(options), options, lambda: _built(scene, options))
-
-
-def _built(scene: Scene, options: PredictionsOptions) -> Figure:
     title = _(TITLE)
     found = answered(scene, _study(options), Predictions)
     if not found:
@@ -164,6 +160,12 @@ def _built(scene: Scene, options: PredictionsOptions) -> Figure:
         subtitle=_subtitle(scene, fitting),
         stamp=stamped(NAME, scene, fitting),
     )
+
+
+def fitting_views(scene: Scene, options: PredictionsOptions) -> list[str]:
+    """Names of the views that can be drawn of the present answers; all where there are none yet."""
+    found = answered(scene, _study(options), Predictions)
+    return [name for name in VIEWS.names() if not found or VIEWS[name].fits(found[0][2])]
 
 
 def _view(found: Predictions, options: PredictionsOptions) -> str:
