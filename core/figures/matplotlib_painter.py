@@ -375,7 +375,7 @@ class _Sheet:
             return _measured(_drawable(text), size, "bold" if bold else "normal")
 
         # Pictures keep a height at which something can be seen in them.
-        least = 12.3 * em if figure.plots else 0.0
+        least = 10.9 * em if figure.plots else 0.0
         most = max(1, int((top - bottom - least) / (LINE * em)))
         page = laid_out(figure.words, measure, right - left, 1.6 * em, most, 2.0 * em)
         end = bottom + LINE * em * page.lines
