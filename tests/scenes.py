@@ -18,8 +18,10 @@ from layerscope.core.engine.layout import RUN_COLUMNS
 from layerscope.core.figures.figure import FIGURES, Lane, Scene
 from layerscope.core.network import plan
 from layerscope.core.record import Detail, Record, RecordView
+from layerscope.core.run import Run
 from layerscope.core.studies.autopsy import AutopsyStudy
 from layerscope.core.studies.base import Answer, Study
+from layerscope.core.studies.microscope import Microscope, Sight
 from layerscope.core.studies.predictions import Judged, Mistake, Predictions
 from layerscope.core.studies.units import Row, Units
 from layerscope.core.theory.mean_field import predict
@@ -178,6 +180,16 @@ def needed(step: int, view: RecordView) -> dict[Study, Answer]:
     }
 
 
+@lru_cache(maxsize=2)
+def sight(healthy: bool) -> Sight:
+    """What the microscope shows of a small network, or of one with a weight that is no number."""
+    run = Run(experiment(dense(8), act("tanh"), dense(10)))
+    if not healthy:
+        run.parameter(run.program.tensors[0])[0, 0] = np.nan
+    found: Sight = Microscope().answer(run)
+    return found
+
+
 class Lanes:
     """Makes lanes of a small network of `depth` hidden layers."""
 
@@ -217,7 +229,11 @@ class Lanes:
             math.log(10),
             made.training,
             made,
-            answers={AutopsyStudy(): Answer(steps, failure(kept.view())), **needed(steps, kept.view())},
+            answers={
+                AutopsyStudy(): Answer(steps, failure(kept.view())),
+                Microscope(): Answer(steps, sight(bool(np.isfinite(content[:, 0]).all()))),
+                **needed(steps, kept.view()),
+            },
         )
 
     def thinned(self) -> Lane:

@@ -274,14 +274,13 @@ def _moved(way: Array) -> bool:
 
 
 def _phases(chi: Array, weights: Array, biases: Array) -> list[Mark]:
-    """Names of the phases, each where there is most of it, at two heights: on narrow paper they have no room side by
-    side.
-    """
+    """The names of the phases, each where there is most of it."""
     across, up = 0.5 * (weights[1:] + weights[:-1]), 0.5 * (biases[1:] + biases[:-1])
     marks: list[Mark] = []
+    # One above the other: side by side there is not always room for both.
     for height, ordered, text in (
-        (0.7, True, _("ordered: gradients vanish")),
-        (0.86, False, _("chaotic: gradients explode")),
+        (0.85, True, _("ordered: gradients vanish")),
+        (0.5, False, _("chaotic: gradients explode")),
     ):
         row = int(height * len(up))
         inside = (chi[row] < 1.0) == ordered

@@ -224,7 +224,8 @@ def _score(found: Predictions) -> str:
         else:
             off = number_text(_rms(_errors(judged)), 3)
             said.append(_("{part}: off by {off} (rms), {loss}").format(part=_part(part), off=off, loss=loss))
-    return " · ".join(part.replace(" ", "\u00a0") for part in said)
+    # Lines are broken between the numbers, and not within what is said of one.
+    return " · ".join(part.replace(" ", "\u00a0").replace(",\u00a0", ", ") for part in said)
 
 
 def _short_score(found: Predictions) -> str:

@@ -207,7 +207,8 @@ def test_transport_says_where_training_stands(qtbot, window):
     session.forward("operation")
     session.forward("operation")
     qtbot.waitUntil(lambda: session.wire is not None and session.wire.done == 3, timeout=TIMEOUT)
-    assert window.transport._operation.text().startswith("forward · layer 1 Sigmoid  (3 of ")
+    said = window.transport._operation.text()
+    assert said == f"operation 3 of {session.wire.total}: output of layer 1 Sigmoid"
 
 
 def test_what_cannot_be_trained_is_not_offered(qtbot, window):
