@@ -206,10 +206,13 @@ def positions(run: Run, most: int) -> list[tuple[int, Array]]:
     last.
     """
     steps = [step for step in run.checkpoints.steps if step < run.step]
-    wanted = min(max(0, most - 1), len(steps))
-    chosen = sorted({steps[int(i)] for i in np.linspace(0, len(steps) - 1, wanted).round()}) if wanted else []
-    if wanted == 1 and len(steps) > 1:
-        chosen = [steps[0]]
+    chosen: list[int] = []
+    if steps and most > 1:
+        apart = (run.step - steps[0]) / (most - 1)
+        for wanted in steps[0] + apart * np.arange(most - 1):
+            nearest = min(steps, key=lambda step: abs(step - wanted))
+            if nearest not in chosen and (not chosen or run.step - nearest > 0.4 * apart):
+                chosen.append(nearest)
     return [(step, _weights_in(run, run.checkpoints.nearest(step)[1])) for step in chosen] + [
         (run.step, weights_of(run))
     ]

@@ -151,7 +151,7 @@ def _noise(found: Sequence[_Read], scene: Scene, across: Axis) -> Plot:
         shown += [low, high, np.array([float(answer.batch_size)])]
         if len(x) > 1:
             marks.append(Band(x, low, high, look.color))
-        name = lane_title(read.lane, scene) if len(found) > 1 else _("noise scale, with its standard error")
+        name = lane_title(read.lane, scene) if len(found) > 1 else ""
         marks.append(Line(x, scales, look.color, name, look.dash, look.marker))
         size = _("minibatch of {count}").format(count=answer.batch_size)
         known = [m for m in marks if isinstance(m, Rule)]
@@ -165,7 +165,9 @@ def _noise(found: Sequence[_Read], scene: Scene, across: Axis) -> Plot:
         if said:
             notes.append(remark(middle, float(answer.batch_size), lane_prefix(read.lane, scene) + said))
     limits = _limits(shown, (1.0, 1000.0))
-    return Plot(across, Axis(_("gradient noise (samples)"), "log", limits=limits), (*marks, *notes))
+    return Plot(
+        across, Axis(_("gradient noise scale ± standard error (samples)"), "log", limits=limits), (*marks, *notes)
+    )
 
 
 def _subtitle(scene: Scene, found: Sequence[_Read]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -174,13 +175,15 @@ def _map(lane: Lane, scene: Scene, step: int, land: Landscape, limits: tuple[flo
 
 def _axis_labels(land: Landscape) -> tuple[str, str]:
     if land.directions == "gradient":
-        return _("→ downhill (‖W‖)"), _("↑ random direction (‖W‖)")
+        return _("→ downhill, in lengths of the weights"), _("↑ random direction")
     if land.directions == "path":
         return (
-            _("→ main direction of the path, {share} (‖W‖)").format(share=percent_text(land.shares[0])),
-            _("↑ second, {share} (‖W‖)").format(share=percent_text(land.shares[1])),
+            _("→ main direction of the path ({share} of it), in lengths of the weights").format(
+                share=percent_text(land.shares[0])
+            ),
+            _("↑ second ({share})").format(share=percent_text(land.shares[1])),
         )
-    return _("→ first random direction (‖W‖)"), _("↑ second (‖W‖)")
+    return _("→ first random direction, in lengths of the weights"), _("↑ second random direction")
 
 
 def _foot(land: Landscape, limits: tuple[float, float]) -> str:
@@ -256,11 +259,17 @@ def contours(land: Landscape) -> tuple[tuple[Array, Array], ...]:
 
 
 def _table(found: Sequence[tuple[Lane, int, Landscape]]) -> dict[str, NDArray[np.generic]]:
-    parts = []
+    parts: list[dict[str, Any]] = []
     for lane, step, land in found:
         across, up = np.meshgrid(land.x, land.y)
-        grid = {"what": "map", "step": step, "x": across.ravel(), "y": up.ravel(), "loss": land.loss.ravel()}
-        path = {
+        grid: dict[str, Any] = {
+            "what": "map",
+            "step": step,
+            "x": across.ravel(),
+            "y": up.ravel(),
+            "loss": land.loss.ravel(),
+        }
+        path: dict[str, Any] = {
             "what": "path",
             "step": land.path_steps,
             "x": land.path[:, 0],

@@ -912,12 +912,9 @@ class _Sheet:
                 x = float(shares(np.array(note.x), room.frames.x))
                 y = float(shares(np.array(note.y), room.frames.y))
                 if 0.0 <= x <= 1.0 and 0.0 <= y <= 1.0:
-                    # A note never leaves its plot: it is cut off where it is too long, and moved where it begins too
-                    # near to the edge.
-                    text = _fitting(note.text, self.preset.text, room.width - 0.4 * self.em)
-                    wide = _measured(text, self.preset.text) / room.width
-                    before = {"left": 0.0, "center": 0.5, "right": 1.0}[note.anchor] * wide
-                    x = max(before, min(x, 1.0 - wide + before))
+                    # What does not fit between its point and the end of the plot is cut off.
+                    free = {"left": 1.0 - x, "center": 1.0, "right": x}[note.anchor]
+                    text = _fitting(note.text, self.preset.text, free * room.width)
                     self._note(room, x, y, text, note.color, note.anchor)
 
     def _note(self, room: _Room, x: float, y: float, text: str, color: str, anchor: str) -> None:

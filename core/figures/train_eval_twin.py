@@ -72,9 +72,9 @@ def build(scene: Scene, options: TwinOptions) -> Figure:
     """The figure; see the module's sentence."""
     title = _(TITLE)
     found = [
-        (lane, places(lane, options.layers), twins[1], twins[0])
+        (lane, places(lane, options.layers), known[1], known[0])
         for lane in scene.lanes
-        if (twins := twins_of(lane)) is not None
+        if (known := twins_of(lane)) is not None
     ]
     if not found:
         return nothing(NAME, title, scene)
@@ -136,7 +136,9 @@ def _limits(marks: list[Mark], from_zero: bool) -> tuple[float, float]:
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
     if from_zero:
         low = min(low, 0.0)
-    room = 0.08 * (high - low) if high > low else max(abs(high), 1.0)
+    if high == low:
+        return (-0.04, 1.0) if from_zero else (low - 1.0, high + 1.0)
+    room = 0.08 * (high - low)
     return low - (0.5 * room if from_zero else room), high + room
 
 
@@ -163,7 +165,7 @@ def _causes(found: list[tuple[Lane, tuple[Place, ...], Twins, int]]) -> list[Rul
 def _words(found: list[tuple[Lane, tuple[Place, ...], Twins, int]]) -> tuple[Words, ...]:
     if all(twins.same for _lane, _shown, twins, _step in found):
         said = _("Nothing here differs between training and evaluation: there is neither dropout nor batch norm.")
-        return (Words(tuple(said.split(" ")), "muted"),)
+        return (Words(tuple(said.split(" ")), color="muted"),)
     return ()
 
 
