@@ -142,8 +142,6 @@ def failure(view: RecordView) -> Autopsy:
     )
 
 
-<<<<<<< HEAD
-=======
 @lru_cache(maxsize=2)
 def sight(healthy: bool) -> Sight:
     """What the microscope shows of a small network, or of one with a weight that is no number."""
@@ -154,7 +152,6 @@ def sight(healthy: bool) -> Sight:
     return found
 
 
->>>>>>> main
 def predicted(view: RecordView, samples: int = 60, seed: int = 0) -> Predictions:
     """What a network might answer that tells some digits apart; no numbers where the last loss is none."""
     rng = np.random.default_rng(seed)
@@ -191,19 +188,6 @@ def needed(step: int, view: RecordView) -> dict[Study, Answer]:
         for name, value in answers.items()
         for study in FIGURES[name].needs(FIGURES[name].options())
     }
-<<<<<<< HEAD
-
-
-@lru_cache(maxsize=2)
-def sight(healthy: bool) -> Sight:
-    """What the microscope shows of a small network, or of one with a weight that is no number."""
-    run = Run(experiment(dense(8), act("tanh"), dense(10)))
-    if not healthy:
-        run.parameter(run.program.tensors[0])[0, 0] = np.nan
-    found: Sight = Microscope().answer(run)
-    return found
-=======
->>>>>>> main
 
 
 class Lanes:
