@@ -274,7 +274,9 @@ def _moved(way: Array) -> bool:
 
 
 def _phases(chi: Array, weights: Array, biases: Array) -> list[Mark]:
-    """The names of the phases, each where there is most of it."""
+    """Names of the phases, each where there is most of it, at two heights: on narrow paper they have no room side by
+    side.
+    """
     across, up = 0.5 * (weights[1:] + weights[:-1]), 0.5 * (biases[1:] + biases[:-1])
     marks: list[Mark] = []
     # One above the other: side by side there is not always room for both.
