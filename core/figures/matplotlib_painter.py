@@ -91,7 +91,9 @@ def paint(figures: Sequence[Figure], form: str, preset: Preset, theme: Theme) ->
 
 
 def _height(figure: Figure, preset: Preset) -> float:
-    rows = 1 + bool(figure.words) if figure.beside else len(figure.plots)
+    rows = len(figure.plots)
+    if figure.beside:  # in pairs where the page is narrow
+        rows = 2 if figure.words else -(-len(figure.plots) // 2)
     return preset.height + preset.more * max(0, rows - 1)
 
 

@@ -129,10 +129,8 @@ def test_words_in_cells_are_written_only_where_they_have_room(view):
     def ink(cells):
         edges = np.linspace(0, 1, cells + 1)
         texts = (("3456",) * cells,) * cells
-        shown(
-            view,
-            Heatmap(np.zeros((cells, cells)), edges, edges, "", "linear", (-1, 1), "diverging", None, False, texts),
-        )
+        look = {"limits": (-1, 1), "colormap": "diverging", "scaled": False, "texts": texts}
+        shown(view, Heatmap(np.zeros((cells, cells)), edges, edges, "", **look))
         area = view.areas[0].where
         part = pixels(view)[int(area.top()) + 1 : int(area.bottom()) - 1, int(area.left()) + 1 : int(area.right()) - 1]
         return int((part.max(axis=2) < 120).sum())
