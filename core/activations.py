@@ -512,7 +512,7 @@ _add(
     numpy=("np.logaddexp(0, x)  # log(1 + e^x)", "sigmoid(x)"),
     numpy_helpers=(SIGMOID,),
     worked=(
-        lambda x, p: function("ln(1 + exponential({}))", np.logaddexp(0.0, x.value), x),
+        lambda x, p: function("ln(1 + exp({}))", np.logaddexp(0.0, x.value), x),
         lambda x, y, p: _sigmoid_term(x),
     ),
 )

@@ -118,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     figure.add_argument("--out", metavar="DIR", required=True, help=_("folder for the figures"))
     figure.set_defaults(command=_figure)
 
-    check = commands.add_parser("check", help=_("show shapes, parameters and expected signal, and check the gradients"))
+    check = commands.add_parser("check", help=_("show shapes and expected signal, check the gradients, ask the doctor"))
     check.add_argument("file", metavar="FILE", help=_("experiment file (.json)"))
     _add_settings(check)
     check.set_defaults(command=_check)
@@ -579,7 +579,38 @@ def _check(options: argparse.Namespace) -> int:
             name=worst.name,
         )
     )
+    for sentence in _before_training(experiment, data):
+        console.print(sentence)
     return 0 if passed else 1
+
+
+def _before_training(experiment: Experiment, data: Data) -> list[str]:
+    """What the doctor says of the network as it is drawn, on the first minibatch, with what to try."""
+    import msgspec
+
+    from .diagnostics.doctor import diagnosis_of
+    from .diagnostics.rules.base import all_rules
+    from .run import Run
+
+    alone = msgspec.structs.replace(experiment.training, averaging=None, early_stopping=None)
+    rules = all_rules()
+    found = diagnosis_of(Run(msgspec.structs.replace(experiment, training=alone), data), rules).findings
+    if not found:
+        return [
+            ngettext(
+                "doctor: {rules} rule finds nothing before training",
+                "doctor: {rules} rules find nothing before training",
+                len(rules),
+            ).format(rules=len(rules))
+        ]
+    said = []
+    for finding in found:
+        if finding.follows_from:
+            said.append("  " + _("and so: {headline}").format(headline=finding.headline))
+        else:
+            said.append(_("doctor: {headline}").format(headline=finding.headline))
+            said += ["  " + _("try: {proposal}").format(proposal=proposal.text) for proposal in finding.proposals[:1]]
+    return said
 
 
 def _theory_said(layout: Plan, expected: Sequence[LayerPrediction]) -> list[str]:

@@ -7,15 +7,17 @@ network alone is asked too, so that one sees what the averaging gains.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .engine import layout
 from .engine.executor import Machine
-from .engine.program import compile_program
+from .engine.program import Wire, compile_program
 
 if TYPE_CHECKING:
     from .data.base import Data
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 ROWS = 256  # samples that are sent forward at a time
+MOST_FORWARD = 4  # sets of samples that are kept ready for one run
 
 
 @dataclass(frozen=True)
@@ -67,17 +70,81 @@ class Evaluator:
 
     def outputs(self) -> Array:
         """What the network puts out for every sample, (n, width)."""
+        return self.values((self.machine.program.outputs,))[0]
+
+    def values(self, wires: Sequence[Wire]) -> tuple[Array, ...]:
+        """What stands on some wires of the network for every sample, each (n, width)."""
         program = self.machine.program
-        found = np.empty((len(self.x), program.outputs.width))
+        found = tuple(np.empty((len(self.x), wire.width)) for wire in wires)
         line = np.full((1, program.columns), np.nan)
         for index in range(math.ceil(len(self.x) / ROWS)):
             self.machine.execute(line, index, 0, len(program.table))
             rows = self.machine.rows
-            at = program.outputs.at
-            found[index * ROWS : index * ROWS + rows] = self.machine.arena[
-                at : at + rows * program.outputs.width
-            ].reshape(rows, -1)
+            for wire, whole in zip(wires, found, strict=True):
+                there = self.machine.arena[wire.at : wire.at + rows * wire.width]
+                whole[index * ROWS : index * ROWS + rows] = there.reshape(rows, -1)
         return found
+
+
+class Forward:
+    """Samples of one's own, asked again and again while a run trains, of the network that its experiment evaluates.
+
+    x   (n, *shape), scaled as the network sees them
+    """
+
+    def __init__(self, run: Run, x: Array):
+        width = run.machine.program.targets.width
+        # Nobody knows the targets of the points of a grid: what the loss makes of these zeros is not looked at.
+        self.evaluator = Evaluator(run.experiment, run.data, x, np.zeros((len(x), width)), run.machine.threads)
+
+    def predictions(self, networks: Sequence[NDArray[Any]]) -> Array:
+        """What networks with these parameters say together, (n, width), see `Loss.predict`."""
+        loss = self.evaluator.machine.program.experiment.loss
+        total: Any = 0.0
+        for parameters in networks:
+            self.evaluator.use(parameters)
+            total = total + loss.predict(self.evaluator.outputs())
+        return np.asarray(total / len(networks))
+
+    def values(self, parameters: NDArray[Any], wires: Sequence[Wire]) -> tuple[Array, ...]:
+        """What stands on wires of the evaluator's program in a network with these parameters, each (n, width)."""
+        self.evaluator.use(parameters)
+        return self.evaluator.values(wires)
+
+
+_ready: WeakKeyDictionary[Run, dict[Hashable, Forward]] = WeakKeyDictionary()
+
+
+def forward_of(run: Run, key: Hashable, samples: Callable[[], Array]) -> Forward:
+    """The samples known by `key`, ready to be sent forward; they are made the first time only."""
+    ready = _ready.setdefault(run, {})
+    if key not in ready:
+        while len(ready) >= MOST_FORWARD:
+            del ready[next(iter(ready))]
+        ready[key] = Forward(run, samples())
+    return ready[key]
+
+
+@dataclass(frozen=True)
+class Answering:
+    """Who answers when the network of a run is evaluated.
+
+    parameters   of the networks that answer together, each as the first part of a training arena
+    averaged     whether these are averaged weights
+    """
+
+    parameters: tuple[NDArray[Any], ...]
+    averaged: bool = False
+
+
+def answering(run: Run) -> Answering:
+    """The averaged weights, all networks of an ensemble, or the present weights, as `Run.measure` has them."""
+    averaged = averaged_parameters(run)
+    if averaged is not None:
+        return Answering((averaged,), True)
+    for other in run.others:
+        other.seek(run.step)
+    return Answering(tuple(each.machine.arena[: each.program.parameter_count] for each in (run, *run.others)))
 
 
 def averaged_parameters(run: Run) -> NDArray[Any] | None:

@@ -445,6 +445,9 @@ def _histogram_arrays(details: Sequence[Detail]) -> dict[str, NDArray[Any]]:
     found: dict[str, NDArray[Any]] = {"histogram_steps": np.array([d.step for d in details], dtype=np.int64)}
     for quantity in HISTOGRAM_QUANTITIES if details else ():
         rows = [d.histograms[quantity] for d in details]
+        # Steps from before a fork know only the layers that both networks have.
+        layers = np.unique(np.concatenate([h.layers for h in rows]))
+        rows = [h if np.array_equal(h.layers, layers) else h.over(layers) for h in rows]
         found[f"histogram.{quantity}.layers"] = rows[0].layers
         found[f"histogram.{quantity}.range"] = np.array([np.stack([h.least, h.most, h.rms], axis=1) for h in rows])
         for name in ("linear", "logarithmic", "top", "special"):

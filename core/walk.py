@@ -13,7 +13,7 @@ def layer_text(plan: Plan, path: str) -> str:
     place = next((i for i, card in enumerate(plan.cards) if card.path == path), None)
     if place is None:
         return path
-    number = max(1, sum(bool(card.parameters) for card in plan.cards[: place + 1]))
+    number = max(1, sum(any(p.weight for p in card.parameters) for card in plan.cards[: place + 1]))
     return _("layer {number} {title}").format(number=number, title=plan.cards[place].layer.title())
 
 

@@ -49,7 +49,9 @@ def equal_share(weight: NDArray[Any]) -> float:
     mix = np.cos(1.0 + np.arange(rows.shape[1]))
     order = np.argsort(rows @ mix, kind="stable")
     rows = rows[order]
-    scale = max(float(np.abs(rows).max()), np.finfo(np.float64).tiny)
+    # Of the two units at hand: where some have grown beyond all measure, the others are not alike beside them.
+    sizes = np.abs(rows).max(axis=1)
+    scale = np.maximum(np.maximum(sizes[1:], sizes[:-1]), np.finfo(np.float64).tiny)
     same = np.abs(rows[1:] - rows[:-1]).max(axis=1) <= ALIKE * scale
     alike = np.zeros(units, dtype=bool)
     alike[1:] |= same

@@ -66,8 +66,8 @@ def nearest(case: Case, rules: Sequence[Rule], most: int = 3) -> list[tuple[Rule
 
 
 def diagnosis_of(run: Run, rules: Sequence[Rule] | None = None) -> Diagnosis:
-    """What the doctor says of a run at the last step that it recorded."""
-    view = run.record.view(whole=True)
+    """What the doctor says of a run at the last step that it recorded, or before the first one."""
+    view = run.record.view(whole=True) if run.record.end > run.first_step else run.view(looking=True)
     plan, chance = run.program.plan, run.experiment.loss.chance(run.data.outline)
     predictions = predictions_for(plan, run.data, run.experiment.training.batch_size)
     step = int(view.kept_steps[-1]) + view.stride - 1 if len(view.kept_steps) else run.first_step

@@ -168,6 +168,21 @@ class Histograms:
         """How much memory the counts take."""
         return self.linear.nbytes + self.logarithmic.nbytes + self.special.nbytes + 40 * len(self.layers)
 
+    def over(self, layers: NDArray[np.int64]) -> Histograms:
+        """With a row for each of these layers: an empty one where nothing was counted."""
+        known = [self._rows.get(int(layer), -1) for layer in layers]
+
+        def spread(values: NDArray[Any], empty: float) -> NDArray[Any]:
+            found = np.full((len(layers), *values.shape[1:]), empty, dtype=values.dtype)
+            for row, before in enumerate(known):
+                if before >= 0:
+                    found[row] = values[before]
+            return found
+
+        sizes = (spread(values, np.nan) for values in (self.least, self.most, self.rms))
+        counts = (spread(values, 0) for values in (self.linear, self.logarithmic, self.top, self.special))
+        return Histograms(layers, *sizes, *counts)
+
     def moved(self, places: Mapping[int, int]) -> Histograms:
         """Those of the layers that have a place in another record: place here -> place there."""
         kept = [row for row, layer in enumerate(self.layers) if int(layer) in places]
@@ -193,7 +208,7 @@ class Histograms:
     def of(self, layer: int) -> Histogram | None:
         """The histogram of the layer at this place in the record; None where it has none."""
         row = self._rows.get(layer)
-        return Histogram(self, row) if row is not None else None
+        return Histogram(self, row) if row is not None and self.count[row] else None
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,8 @@ def spread_off(experiment: Experiment, plan: Plan) -> float:
     """How many times as widely as suits their functions the weights are drawn: that of the layer that is most wrong
     where one is far off, else the geometric mean over all layers. 1 where there are none.
     """
-    ratios = [excess(card, function) for _place, card, function, _output in weighted_layers(experiment, plan)]
+    layers = weighted_layers(experiment, plan)
+    ratios = [excess(card, "" if output else function) for _place, card, function, output in layers]
     logarithms = [math.log(max(ratio, 1e-12)) for ratio in ratios if math.isfinite(ratio)]
     worst = max(logarithms, key=abs, default=0.0)
     if abs(worst) > math.log(FAR_OFF):

@@ -24,10 +24,10 @@ from .figure import (
     Mark,
     Marker,
     Plot,
-    Remark,
     Rule,
     Scene,
     Table,
+    Words,
 )
 from .reading import columns, cue_of, lane_prefix, moment_at, nothing, per_lane, stamp
 
@@ -74,19 +74,18 @@ def build(scene: Scene, options: AutopsyOptions) -> Figure:
     for lane, found in failures:
         marks += _curves(lane, found, scene, alone=len(failures) == 1)
     lines = [mark for mark in marks if isinstance(mark, Line)]
-    said = tuple(remark for lane, found in failures for remark in _remarks(lane, found, scene, len(failures)))
+    said = tuple(words for lane, found in failures for words in _words(lane, found, scene, len(failures)))
     where = ", ".join(lane_prefix(lane, scene) + _("step {step:,}").format(step=found.step) for lane, found in failures)
-    subtitle = _("the steps before · failed at {where}").format(where=where)
+    subtitle = _("failed at {where} · the steps before").format(where=where)
     if not lines:
         return Figure(
             NAME,
             title,
             subtitle,
             (),
-            _("It is the first step: nothing could grow before."),
+            "\n".join(" ".join(words.pieces) for words in said),
             Table(lambda: _table(failures)),
             stamp(NAME, scene),
-            remarks=said,
         )
     first = min(float(line.x[0]) for line in lines)
     last = max(float(found.step) for _lane, found in failures)
@@ -95,7 +94,7 @@ def build(scene: Scene, options: AutopsyOptions) -> Figure:
         y=Axis(_("size (log)") if len(failures) == 1 else _("loss and largest value (log)"), "log", _limits(lines)),
         marks=tuple(marks),
     )
-    return Figure(NAME, title, subtitle, (plot,), "", Table(lambda: _table(failures)), stamp(NAME, scene), remarks=said)
+    return Figure(NAME, title, subtitle, (plot,), "", Table(lambda: _table(failures)), stamp(NAME, scene), words=said)
 
 
 def _curves(lane: Lane, found: Autopsy, scene: Scene, alone: bool) -> list[Mark]:
@@ -116,8 +115,7 @@ def _curves(lane: Lane, found: Autopsy, scene: Scene, alone: bool) -> list[Mark]
                 marker if len(values) <= FEW else "",
             )
         )
-    label = lane_prefix(lane, scene) + _("step {step:,} fails").format(step=found.step)
-    marks.append(Rule(float(found.step), "alarm", label, across="x"))
+    marks.append(Rule(float(found.step), "alarm", "" if alone else lane.name, across="x"))
     return marks
 
 
@@ -134,28 +132,27 @@ def _limits(lines: list[Line]) -> tuple[float, float]:
     return 10.0 ** max(low, -300), 10.0 ** min(high, 300)
 
 
-def _remarks(lane: Lane, found: Autopsy, scene: Scene, lanes: int) -> tuple[Remark, ...]:
+def _words(lane: Lane, found: Autopsy, scene: Scene, lanes: int) -> tuple[Words, ...]:
+    """What happened, why, and what to try, with the evidence where there is room; of several lanes one line each."""
     prefix = lane_prefix(lane, scene)
     if lanes > 1:
-        return (Remark(found.short, "alarm", prefix.strip()),)
-    said = [Remark(_sentence(found), "alarm", prefix + _("What"))]
-    said.append(Remark(_why(found), "text", _("Why")))
+        return (_line(f"{prefix}{found.short}", "alarm"),)
+    cause = found.cause.text[:1].upper() + found.cause.text[1:] + "."
+    said = [
+        _line(f"{prefix}{found.result}.", "alarm", found.extent),
+        _line(cause, "text", " ".join(found.cause.evidence[:2])),
+    ]
     if found.proposals:
-        texts = [proposal.text for proposal in found.proposals]
-        whole = "; ".join(texts)
-        said.append(Remark(f"{whole[:1].upper()}{whole[1:]}.", "good", _("Try")))
+        said.append(_line(_try(found), "good"))
     return tuple(said)
 
 
-def _sentence(found: Autopsy) -> str:
-    """What happened, and how much of the tensor it is."""
-    return f"{found.result}. {found.extent}".strip()
+def _line(text: str, color: str, remark: str = "") -> Words:
+    return Words(tuple(text.split(" ")), color, remark=remark)
 
 
-def _why(found: Autopsy) -> str:
-    """The cause, with the evidence that is most to the point."""
-    cause = found.cause.text[:1].upper() + found.cause.text[1:] + "."
-    return " ".join([cause, *found.cause.evidence[:2]])
+def _try(found: Autopsy) -> str:
+    return _("Try: {proposals}.").format(proposals="; ".join(proposal.text for proposal in found.proposals))
 
 
 def _table(failures: list[tuple[Lane, Autopsy]]) -> dict[str, NDArray[np.generic]]:
@@ -203,7 +200,7 @@ def _yours(lane: Lane) -> str:
         said.append(_("Given: {operands}.").format(operands="; ".join(map(operand_text, found.operands))))
     said += found.cause.evidence
     if found.proposals:
-        said.append(_("Try: {proposals}.").format(proposals="; ".join(p.text for p in found.proposals)))
+        said.append(_try(found))
     return " ".join(said)
 
 

@@ -176,7 +176,7 @@ class _Row:
         gap = (farthest / lowest) ** 0.009
         if self.excess is None:
             return [Note(lowest * gap, y, self.text, self.color)]
-        end = lowest * (farthest / lowest) ** (1.15 * LONGEST)
+        end = lowest * (farthest / lowest) ** LONGEST
         if not math.isnan(self.excess):
             end = min(end, max(self.excess, lowest * 1.01))
         bar = Line(np.array([lowest, end]), np.array([y, y]), self.color, width=BAR)
@@ -270,10 +270,11 @@ def layers_text(finding: Finding, lane: Lane) -> str:
     """The layers of a finding as charts count them, "1–3, 5"; "" where it is about the whole training."""
     shown = places(lane, "main")
     paths = lane.view.layers
+    wanted = set(finding.layers)
     ends = [place.weighted for place in shown[1:]] + [len(paths)]
     chosen = np.array(
         [
-            any(path in finding.layers for path in paths[max(place.weighted, 0) : end])
+            any(path in wanted for path in paths[max(place.weighted, 0) : end])
             for place, end in zip(shown, ends, strict=True)
         ],
         dtype=bool,

@@ -152,7 +152,9 @@ class Heatmap:
 
     limits   of the color scale, in data units
     says     what is read of the cell in a row and column, line by line, in place of its number
+    chooses  the options that a click on the cell in a row and column sets; none where nothing is to be chosen
     scaled   whether its color scale stands beside the figure; all heatmaps with one share it
+    texts    (rows)(columns) what is written into the cells, where there is room for all of it
     """
 
     values: Array
@@ -163,7 +165,47 @@ class Heatmap:
     limits: tuple[float, float] | None = None
     colormap: str = "viridis"
     says: Callable[[int, int], Sequence[str]] | None = None
+    chooses: Callable[[int, int], Mapping[str, Any]] | None = None
     scaled: bool = True
+    texts: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Points:
+    """Markers at points that nothing joins; a NaN is left out.
+
+    fill   of the color, of the paper with the color around it, or none but a ring
+    size   times that of the markers on lines
+    says   see `Says`
+    """
+
+    x: Array
+    y: Array
+    color: str
+    label: str = ""
+    marker: Marker = "circle"
+    fill: Literal["color", "paper", "none"] = "color"
+    size: float = 1.0
+    says: Says | None = None
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Small pictures of one size, as many in a row as there is room for; the plot has no axes.
+
+    values     (n, rows, columns), or (n, rows, columns, 3): red, green and blue from 0 to 1. The first row is on top
+    captions   (n) lines below each picture; the second and those that follow stand back
+    limits     of the color scale, for all of them
+    fewer      where room is scarce: the last ones are left out; otherwise the captions are
+    says       what is read of the cell of picture, row and column
+    """
+
+    values: Array
+    captions: tuple[tuple[str, ...], ...]
+    limits: tuple[float, float] = (0.0, 1.0)
+    colormap: str = "ink"
+    fewer: bool = False
+    says: Callable[[int, int, int], Sequence[str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -174,7 +216,7 @@ class Outline:
     color: str = "text"
 
 
-Mark = Line | Band | Boxes | Span | Rule | Note | Heatmap | Outline
+Mark = Line | Band | Boxes | Span | Rule | Note | Heatmap | Points | Pictures | Outline
 
 
 @dataclass(frozen=True)
@@ -194,6 +236,11 @@ class Plot:
     foot: str = ""
     square: bool = False
     before: str = ""
+
+    @property
+    def pictures(self) -> Pictures | None:
+        """The small pictures that stand here in place of axes."""
+        return next((mark for mark in self.marks if isinstance(mark, Pictures)), None)
 
 
 @dataclass(frozen=True)
@@ -236,19 +283,6 @@ class Table(Mapping[str, NDArray[Any]]):
 
 
 @dataclass(frozen=True)
-class Remark:
-    """A sentence that belongs to the figure and stands above its plots: what was found, what to try.
-
-    color   by role
-    head    a word before it, bold: "Why"; "" without
-    """
-
-    text: str
-    color: str = "text"
-    head: str = ""
-
-
-@dataclass(frozen=True)
 class Figure:
     """Plots below one another or side by side, with what a reader needs to know.
 
@@ -259,7 +293,6 @@ class Figure:
     beside    the plots stand side by side
     words     what is written below the plots
     stamp     name, seed, step and hash of the experiments, for the file's metadata
-    remarks   sentences above the plots, each in as many lines as it needs
     """
 
     name: str
@@ -272,7 +305,6 @@ class Figure:
     heights: tuple[float, ...] = ()
     beside: bool = False
     words: tuple[Words, ...] = ()
-    remarks: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True)

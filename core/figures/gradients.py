@@ -157,7 +157,8 @@ def build(scene: Scene, options: GradientOptions) -> Figure:
         front.append(Line(x, norms, look.color, lane_title(lane, scene), look.dash, look.marker))
         notes += _notes(lane, scene, shown, norms, theory, look.color)
     if options.healthy and (options.quantity, options.layers) == ("output", "main") and len(found) == 1:
-        behind = [*_wedge(scene, found[0][1], _norms(found[0][2], found[0][1], options)), *behind]
+        # first, so that the band of theory lies on it
+        bands = [*_wedge(scene, found[0][1], _norms(found[0][2], found[0][1], options)), *bands]
     limits = _y_limits([*behind, *front])
     if limits is not None:
         # A band that says "anything" ends where the plot does.
@@ -178,7 +179,7 @@ def build(scene: Scene, options: GradientOptions) -> Figure:
     )
 
 
-def _wedge(scene: Scene, shown: tuple[Place, ...], norms: Array) -> list[Mark]:
+def _wedge(scene: Scene, shown: tuple[Place, ...], norms: Array) -> list[Band]:
     """Where the norms of the hidden layers would lie that the doctor finds neither vanishing nor exploding."""
     hidden = np.arange(len(shown) - 1.0)
     slopes = slope_thresholds(scene, "gradient.norm", len(hidden))

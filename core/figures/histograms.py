@@ -62,7 +62,7 @@ NAME, TITLE = "histograms", N_("Histograms")
 
 MOST_RIDGES = 24  # of more layers or steps only some are shown
 PEAK = 0.86  # of the distance between two ridges
-THIN = 1.4  # of the outlines of a lane alone, which are filled
+THIN = 1.2  # of the outlines of a lane alone, which are filled: one pixel on a screen
 FOOT = 0.44  # how far below its name a ridge stands, so that the name is at its middle
 SICK_SATURATED, SICK_ZERO = 0.5, 0.9  # shares from which a layer counts as saturated or dead, where no rule says other
 MOST_CURVE = 1000  # points of the shares over time
@@ -148,11 +148,6 @@ class HistogramsOptions(Described, frozen=True, kw_only=True):
             shown_when=("show", ("layers",)),
         ),
     ] = False
-
-    @property
-    def follows_selection(self) -> bool:
-        """Whether the layer is the one whose card is chosen."""
-        return self.show != "layers" and not self.layer
 
 
 # --- what is shown
@@ -411,10 +406,8 @@ def _subtitle(scene: Scene, options: HistogramsOptions, found: Sequence[Seen]) -
     if options.show != "layers":
         names = {layer_name(seen.ridges[-1].place) for seen in found}
         what = f"{what} · {', '.join(sorted(names))}"
-    if options.show == "map":
-        what += " · " + _("color: numbers per bin (%)")
-    step = max(steps)
-    return f"{what} · " + _("step {step}").format(step=number_text(step, 9))
+    said = f"{what} · " + _("step {step}").format(step=number_text(max(steps), 9))
+    return said + (" · " + _("color: % per bin") if options.show == "map" else "")
 
 
 def _label(options: HistogramsOptions) -> str:
@@ -623,7 +616,7 @@ def _share_curves(scene: Scene, found: Sequence[Seen], options: HistogramsOption
         said[words] = None
         bins = binned(seen.lane.view, quantity, MOST_CURVE)
         y = 100.0 * bins.first[:, ridge.place.index]
-        name = lane_title(seen.lane, scene) if len(scene.lanes) > 1 else words
+        name = lane_title(seen.lane, scene) if len(scene.lanes) > 1 else ""
         marks.append(Line(bins.starts.astype(np.float64), y, look.color, name, look.dash))
     return tuple(marks), " / ".join(said)
 

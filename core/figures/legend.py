@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from .figure import Band, Boxes, Dash, Line, Marker, Plot, Span
+from .figure import Band, Boxes, Dash, Line, Marker, Plot, Points, Span
 
 
 @dataclass(frozen=True)
@@ -15,16 +15,18 @@ class Entry:
     """One label with what stands for it.
 
     color   a role; "muted" where marks of several colors share the label ("theory" of two lanes)
-    shape   how it is drawn: a line with its marker, a small box plot, an area
+    shape   how it is drawn: a line with its marker, a small box plot, an area, a marker alone
+    fill    of a marker alone, see `Points`
     """
 
     label: str
     color: str
-    shape: Literal["line", "box", "area"]
+    shape: Literal["line", "box", "area", "point"]
     dash: Dash = "solid"
     marker: Marker = ""
     width: float = 2.0
     faint: bool = False
+    fill: Literal["color", "paper", "none"] = "color"
 
 
 def legend(*plots: Plot) -> tuple[Entry, ...]:
@@ -41,6 +43,8 @@ def legend(*plots: Plot) -> tuple[Entry, ...]:
             entry = Entry(mark.label, mark.color, "area", faint=True)
         elif isinstance(mark, Span):
             entry = Entry(mark.label, mark.color, "area")
+        elif isinstance(mark, Points):
+            entry = Entry(mark.label, mark.color, "point", marker=mark.marker, width=mark.size, fill=mark.fill)
         else:
             continue
         if not entry.label:
@@ -58,6 +62,7 @@ def legend(*plots: Plot) -> tuple[Entry, ...]:
                 before.marker if same_marker else "circle" if before.marker else "",
                 before.width,
                 before.faint,
+                before.fill,
             )
     return tuple(sorted(found.values(), key=_rank))
 
@@ -69,6 +74,11 @@ def is_lane(entry: Entry) -> bool:
 
 def _rank(entry: Entry) -> int:
     """Lanes first, then what is drawn of all of them, areas last."""
-    if entry.color.startswith("lane-") and not entry.faint and entry.width >= 2.0 and entry.shape != "area":
+    if (
+        entry.color.startswith("lane-")
+        and not entry.faint
+        and entry.width >= 2.0
+        and entry.shape not in ("area", "point")
+    ):
         return 0
     return 1 if entry.shape != "area" else 2

@@ -29,12 +29,13 @@ from matplotlib.textpath import text_to_path
 from numpy.typing import NDArray
 
 from .export import Preset, clean, columns_of, metadata
-from .figure import Band, Boxes, Figure, Heatmap, Line, Note, Outline, Plot, Rule, Span
+from .figure import Band, Boxes, Figure, Heatmap, Line, Note, Outline, Pictures, Plot, Points, Rule, Span
 from .legend import Entry, legend
-from .palette import BAND, DASHES, FAINT, INNER_BOX, OUTER_BOX, Theme, diverging
+from .palette import BAND, DASHES, FAINT, INNER_BOX, OUTER_BOX, Theme, color_map, ink_on
+from .pictures import arranged
 from .placement import place_texts, shares
 from .scales import Frame, Frames, clip_marks, color_limits, frames, thinned, ticks, transform
-from .writing import laid_out, under, wrapped
+from .writing import columns_beside, laid_out, under, wrapped
 
 Array = NDArray[np.float64]
 FONT = "DejaVu Sans"  # comes with Matplotlib, and has the symbols of the labels
@@ -45,7 +46,6 @@ VECTOR_DPI = 300  # of images inside vector files
 LARGEST_CELL = 2.2  # of a matrix, in sizes of text
 SMALL = 0.85  # of the text's size: what stands below pictures
 LINE = 1.4  # height of a line of writing, in sizes of text
-MOST_LINES = 4  # of one remark
 MOST_MARKERS = 50  # on a line; of more points only every second, third ... has one
 _settings = threading.Lock()  # Matplotlib's settings belong to the whole process
 
@@ -91,7 +91,10 @@ def paint(figures: Sequence[Figure], form: str, preset: Preset, theme: Theme) ->
 
 
 def _height(figure: Figure, preset: Preset) -> float:
-    return preset.height + preset.more * max(0, len(figure.plots) - 1)
+    rows = len(figure.plots)
+    if figure.beside:  # in pairs where the page is narrow
+        rows = 2 if figure.words else -(-len(figure.plots) // 2)
+    return preset.height + preset.more * max(0, rows - 1)
 
 
 # --- text
@@ -254,22 +257,7 @@ class _Sheet:
             for line in _wrapped(figure.subtitle, text, right - left, 2):
                 y -= 1.1 * em
                 self.text(left, y + 0.25 * em, line, "muted")
-        return self._remarks(figure, left, right, y - 0.25 * em)
-
-    def _remarks(self, figure: Figure, left: float, right: float, top: float) -> float:
-        """The figure's sentences below its title, their heads in a column of their own; the height that is left."""
-        em, text, y = self.em, self.preset.text, top
-        heads = [_drawable(remark.head, "bold") for remark in figure.remarks]
-        indent = max((_measured(head, text, "bold") for head in heads if head), default=-0.6 * em) + 0.6 * em
-        for remark, head in zip(figure.remarks, heads, strict=True):
-            lines = _wrapped(remark.text, text, right - left - indent, MOST_LINES)
-            for number, line in enumerate(lines):
-                y -= 1.2 * em
-                if number == 0:
-                    self.text(left, y, head, remark.color, weight="bold")
-                self.text(left + indent, y, line, remark.color if not head else "text")
-            y -= 0.25 * em
-        return y - (0.2 * em if figure.remarks else 0.0)
+        return y - 0.25 * em
 
     def _empty(self, why: str, left: float, right: float, bottom: float, top: float) -> None:
         lines = _wrapped(why, self.preset.text, 0.8 * (right - left), 4)
@@ -336,6 +324,10 @@ class _Sheet:
                 box, np.array([x + width / 2]), np.array([middle]), 0.0, entry.marker, entry.color, upright=True
             )
             return
+        if entry.shape == "point":
+            look = self._point_look(entry.color, entry.marker, entry.fill, entry.width)
+            box.plot([x + width / 2], [middle], clip_on=False, **look)
+            return
         box.add_line(
             Line2D(
                 [x, x + width / 2, x + width],
@@ -361,6 +353,20 @@ class _Sheet:
             "solid_joinstyle": "round",
         }
 
+    def _point_look(self, color: str, marker: str, fill: str, size: float) -> dict[str, Any]:
+        theme, ring = self.theme, fill == "none"
+        inside = {"color": theme.color(color), "paper": theme.color("panel"), "none": "none"}[fill]
+        # A rim of paper keeps markers apart from each other and from a map below them.
+        around = theme.color("panel") if fill == "color" else theme.color(color)
+        return {
+            "linestyle": "",
+            "marker": MARKERS[marker],
+            "markersize": 0.62 * size * self.preset.marker * (0.9 if marker in ("square", "diamond") else 1.0),
+            "markerfacecolor": inside,
+            "markeredgecolor": around,
+            "markeredgewidth": (0.7 if ring else 0.75 if fill == "paper" else 0.35) * self.preset.line,
+        }
+
     # --- writing and plots side by side
 
     def _write(self, figure: Figure, left: float, right: float, bottom: float, top: float) -> float:
@@ -371,7 +377,7 @@ class _Sheet:
             return _measured(_drawable(text), size, "bold" if bold else "normal")
 
         # Pictures keep a height at which something can be seen in them.
-        least = 12.3 * em if figure.plots else 0.0
+        least = 10.9 * em if figure.plots else 0.0
         most = max(1, int((top - bottom - least) / (LINE * em)))
         page = laid_out(figure.words, measure, right - left, 1.6 * em, most, 2.0 * em)
         end = bottom + LINE * em * page.lines
@@ -389,28 +395,40 @@ class _Sheet:
     def _beside(self, figure: Figure, left: float, right: float, bottom: float, top: float) -> None:
         """Plots side by side, with the signs between them and what stands below each."""
         em, plots = self.em, figure.plots
-        gap = 2.2 * em
-        wide = (right - left - gap * (len(plots) - 1)) / len(plots)
+        gap, over = 2.2 * em, 1.9 * em
 
         def measure(text: str, _bold: bool) -> float:
             return _measured(_drawable(text), self.preset.text * SMALL)
 
-        over = 1.9 * em
-        margins = [self._tick_width(frames(plot).y) for plot in plots]
-        insets = [margin + 0.5 * em if margin else 0.0 for margin in margins]
+        # Feet are broken for the width that plots have, which depends on how high the feet are: two lines is usual.
+        around = over + (1.3 + 1.15 * 2 + 0.5) * em
+        across = columns_beside(plots, right - left, top - bottom, gap, around)
+        down = -(-len(plots) // across)
+        wide = (right - left - gap * (across - 1)) / across
         feet = [wrapped(under(plot), measure, wide, 3) if under(plot) else [] for plot in plots]
-        ticked = [1.3 * em if plot.x.ticks else 0.25 * em for plot in plots]
+        ticked = [1.3 * em if _is_ticked(plot) else 0.25 * em for plot in plots]
         below = max(tick + 1.15 * em * len(foot) for tick, foot in zip(ticked, feet, strict=True))
-        high = max(2.0 * em, top - bottom - over - below - 0.5 * em)
+        high = max(2.0 * em, (top - bottom) / down - over - below - 0.5 * em)
+        scaled = [(i, m) for i, plot in enumerate(plots) for m in plot.marks if isinstance(m, Heatmap) and m.scaled]
+        bar = self._color_bar_width(scaled[-1][1]) if scaled else 0.0
+        ceiling = top
         for index, (plot, foot) in enumerate(zip(plots, feet, strict=True)):
-            start = left + index * (wide + gap)
-            room = _Room(
-                plot, frames(plot, count_y=int(np.clip(high / (1.6 * em), 2, 8))), column=(start, start + wide)
-            )
-            room.left = start + insets[index]
-            room.width, room.height = self._picture_size(plot, wide - insets[index], high)
+            start = left + (index % across) * (wide + gap)
+            top = ceiling - (index // across) * (ceiling - bottom) / down
+            count_y = int(np.clip(high / (1.6 * em), 2, 8))
+            margin = 0.0 if plot.pictures else self._tick_width(frames(plot, count_y=count_y).y)
+            inset = margin + 0.5 * em if margin else 0.0
+            room = _Room(plot, frames(plot), column=(start, start + wide))
+            room.left = start + inset
+            taken = inset + (bar if any(index == number for number, _mark in scaled) else 0.0)
+            room.width, room.height = self._picture_size(plot, wide - taken, high)
             room.bottom = top - over - room.height
+            # Never more numbers than the margin was measured for, and no more than there is room for.
+            counts = np.clip([room.width / (4.6 * em), room.height / (1.6 * em)], 2, [8, count_y])
+            room.frames = frames(plot, *map(int, counts))
             self._plot(room)
+            if scaled and index == scaled[-1][0]:
+                self._color_bar(scaled[-1][1], room.left + room.width + em, room.bottom, room.height)
             for number, line in enumerate(foot, 1):
                 y = room.bottom - ticked[index] - 1.15 * em * number
                 self.text(start, y + 0.25 * em, _fitting(line, self.preset.text * SMALL, wide), "muted", size=SMALL)
@@ -423,11 +441,13 @@ class _Sheet:
         x, y = plot.x.limits, plot.y.limits
         if x is None or y is None:
             return wide, high
-        across, down = x[1] - x[0], y[1] - y[0]
         if plot.square:
-            cell = min(wide / across, high / down)
-            return cell * across, cell * down
-        return min(wide, LARGEST_CELL * self.em * across), min(high, LARGEST_CELL * self.em * down)
+            cell = min(wide / (x[1] - x[0]), high / (y[1] - y[0]))
+            return cell * (x[1] - x[0]), cell * (y[1] - y[0])
+        cells = next((mark.values.shape for mark in plot.marks if isinstance(mark, Heatmap)), None)
+        if cells is None:
+            return wide, high
+        return min(wide, LARGEST_CELL * self.em * cells[1]), min(high, LARGEST_CELL * self.em * cells[0])
 
     # --- arrangement of the plots
 
@@ -461,7 +481,7 @@ class _Sheet:
             room.left, room.width = x0, x1 - x0
             room.above = self._above(room)
             over = 1.9 * em + (1.15 * em if room.above else 0.0)
-            under = 2.9 * em if room.names_x else 0.7 * em
+            under = 2.9 * em if room.names_x and not room.plot.pictures else 0.7 * em
             used.append((over, under))
         free = max(top - bottom - sum(a + b for a, b in used), len(rooms) * 1.5 * em)
         y = top
@@ -507,7 +527,11 @@ class _Sheet:
     # --- one plot
 
     def _plot(self, room: _Room) -> None:
-        plot, found, em, theme = room.plot, room.frames, self.em, self.theme
+        plot, found, theme = room.plot, room.frames, self.theme
+        if plot.pictures is not None:
+            self._pictures(plot.pictures, room)
+            self._names(room)
+            return
         axes = self.axes(room.left, room.bottom, room.width, room.height)
         axes.set_xlim(*found.x.range)
         axes.set_ylim(*found.y.range)
@@ -547,9 +571,17 @@ class _Sheet:
                 self._rule(axes, mark, found, room)
             elif isinstance(mark, Outline):
                 self._outline(axes, mark, found, room)
-            else:
+            elif isinstance(mark, Points):
+                self._points(axes, mark, found)
+            elif isinstance(mark, Heatmap):
                 self._heatmap(axes, mark, found)
+                self._cell_texts(mark, room)
         self._notes(axes, notes, room)
+        self._names(room)
+
+    def _names(self, room: _Room) -> None:
+        """Over the axes the title and what is measured upward, below them what is measured across."""
+        plot, em = room.plot, self.em
         y = room.bottom + room.height + (0.45 if room.above else 0.8) * em
         for share, text in room.above:
             self.text(room.left + share * room.width, y, text, "muted", size=0.85, across="center")
@@ -569,7 +601,7 @@ class _Sheet:
         label = _fitting(plot.y.label, self.preset.text, right - label_left)
         if label == _drawable(plot.y.label) or not plot.title:
             self.text(label_left, y, label, "muted")
-        if room.names_x and room.column is None:
+        if room.names_x and room.column is None and not plot.pictures:
             label = _fitting(plot.x.label, self.preset.text, room.width)
             self.text(room.left + room.width / 2, room.bottom - 2.5 * em, label, "muted", across="center")
 
@@ -767,11 +799,84 @@ class _Sheet:
 
     def _colors(self, name: str) -> str | Colormap:
         """A color map by name; cells without a number show the grid's color in the one that belongs to the theme."""
-        if name != "diverging":
+        colors = color_map(name, self.theme.name)
+        if colors is None:
             return name
-        made = ListedColormap(np.array(diverging(self.theme.name)) / 255.0)
-        made.set_bad(self.theme.color("grid"))
-        return made
+        made = ListedColormap(np.array(colors) / 255.0)
+        return made.with_extremes(bad=self.theme.color("grid"))
+
+    def _cell_texts(self, mark: Heatmap, room: _Room) -> None:
+        """What is written into the cells of a heatmap, where there is room for all of it."""
+        colors = color_map(mark.colormap, self.theme.name)
+        if not mark.texts or colors is None:
+            return
+        rows, columns = mark.values.shape
+        size = SMALL * self.preset.text
+        widest = max(_measured(_drawable(text), size) for row in mark.texts for text in row)
+        wide, high = room.width / columns, room.height / rows
+        if widest > 0.92 * wide or SMALL * self.em > 0.95 * high:
+            return
+        low, top = color_limits(mark)
+        x = room.left + shares(0.5 * (mark.x_edges[1:] + mark.x_edges[:-1]), room.frames.x) * room.width
+        y = room.bottom + shares(0.5 * (mark.y_edges[1:] + mark.y_edges[:-1]), room.frames.y) * room.height
+        for row, texts in enumerate(mark.texts):
+            for column, text in enumerate(texts):
+                value = (mark.values[row, column] - low) / (top - low)
+                at = int(np.clip(np.nan_to_num(value), 0.0, 1.0) * (len(colors) - 1))
+                base = float(y[row]) - 0.36 * SMALL * self.em
+                ink = ink_on(colors[at]) if np.isfinite(value) else "muted"
+                self.text(float(x[column]), base, _drawable(text), ink, size=SMALL, across="center")
+
+    def _points(self, axes: Axes, mark: Points, found: Frames) -> None:
+        look = self._point_look(mark.color, mark.marker, mark.fill, mark.size)
+        x, y = _within(found.x.places(mark.x), found.x), _within(found.y.places(mark.y), found.y)
+        axes.plot(x, y, **look, zorder=3.6 if mark.fill == "none" else 3.2)
+        self._clip_arrows(axes, mark.x, mark.y, mark.color, found.x, found.y)
+
+    def _pictures(self, mark: Pictures, room: _Room) -> None:
+        """Small pictures with their captions, in one pair of axes whose unit is the inch."""
+        em = self.em
+        size, line = self.preset.text * SMALL, 1.15 * em * SMALL
+        texts = [_drawable(text) for caption in mark.captions for text in caption]
+        widest = max((_measured(text, size) for text in texts), default=0.0)
+        found = arranged(mark, room.width, room.height, em, line, widest)
+        axes = self.axes(room.left, room.bottom, room.width, room.height)
+        axes.set_axis_off()
+        axes.set_xlim(0.0, room.width)
+        axes.set_ylim(room.height, 0.0)
+        wide, high = found.size
+        low, top = mark.limits
+        for values, caption, (left, above) in zip(mark.values, mark.captions, found.places, strict=False):
+            look: dict[str, Any] = {"cmap": self._colors(mark.colormap), "norm": Normalize(low, top)}
+            if values.ndim == 2:
+                values = np.ma.masked_invalid(values)
+            else:
+                values, look = np.nan_to_num(np.clip(values, 0.0, 1.0)), {}
+            axes.imshow(
+                values,
+                extent=(left, left + wide, above + high, above),
+                interpolation="nearest",
+                aspect="auto",
+                origin="upper",
+                **look,
+            )
+            axes.add_patch(
+                Rectangle(
+                    (left, above),
+                    wide,
+                    high,
+                    fill=False,
+                    edgecolor=self.theme.color("axis"),
+                    linewidth=0.5 * self.preset.line,
+                    clip_on=False,
+                )
+            )
+            for number, text in enumerate(caption[: found.captions]):
+                base = room.bottom + room.height - above - high - (number + 0.9) * line - 0.1 * em
+                text = _fitting(text, size, found.room + 0.3 * em)
+                self.text(room.left + left, base, text, "muted" if number else "text", size=SMALL)
+        axes.set_xlim(0.0, room.width)
+        axes.set_ylim(room.height, 0.0)
 
     def _outline(self, axes: Axes, mark: Outline, found: Frames, room: _Room) -> None:
         """Rectangles that stand out from whatever is below them."""
@@ -807,12 +912,9 @@ class _Sheet:
                 x = float(shares(np.array(note.x), room.frames.x))
                 y = float(shares(np.array(note.y), room.frames.y))
                 if 0.0 <= x <= 1.0 and 0.0 <= y <= 1.0:
-                    # A note never leaves its plot: it is cut off where it is too long, and moved where it begins too
-                    # near to the edge.
-                    text = _fitting(note.text, self.preset.text, room.width - 0.4 * self.em)
-                    wide = _measured(text, self.preset.text) / room.width
-                    before = {"left": 0.0, "center": 0.5, "right": 1.0}[note.anchor] * wide
-                    x = max(before, min(x, 1.0 - wide + before))
+                    # What does not fit between its point and the end of the plot is cut off.
+                    free = {"left": 1.0 - x, "center": 1.0, "right": x}[note.anchor]
+                    text = _fitting(note.text, self.preset.text, free * room.width)
                     self._note(room, x, y, text, note.color, note.anchor)
 
     def _note(self, room: _Room, x: float, y: float, text: str, color: str, anchor: str) -> None:
@@ -854,6 +956,11 @@ class _Sheet:
             if 0.0 <= share <= 1.0:
                 y = bottom + np.clip(share * height, 0.36 * em, height - 0.36 * em)
                 self.text(left + 1.3 * em, y - 0.36 * em, _drawable(tick.text), "muted")
+
+
+def _is_ticked(plot: Plot) -> bool:
+    """Whether numbers or names stand at the horizontal axis."""
+    return not plot.pictures and (plot.x.ticks is None or len(plot.x.ticks) > 0)
 
 
 # --- small geometry

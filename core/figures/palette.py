@@ -7,7 +7,7 @@ lane is told by its color alone: each has a dash and a marker of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -26,6 +26,7 @@ class Theme:
     warning, alarm, good      states
     theory                    theory that belongs to no lane
     fifth                     stands beside the lanes' four where things are told that are no lanes
+    class-0 ... class-9       classes of the data
     """
 
     name: str
@@ -55,14 +56,75 @@ DIVERGING: dict[str, tuple[str, ...]] = {
 @lru_cache(maxsize=4)
 def diverging(theme: str) -> tuple[tuple[int, int, int], ...]:
     """256 colors (red, green, blue) of the map "diverging" in a theme."""
-    ends = [tuple(int(color[i : i + 2], 16) for i in (1, 3, 5)) for color in DIVERGING[theme]]
-    found = []
+    return blended(DIVERGING[theme])
+
+
+CLASSES = 10  # colors; of more classes some share one, and differ in their marker
+LEVELS = 24  # of certainty, told apart in a map of classes
+PALEST, STRONGEST = 0.08, 0.62  # of a class's color in the map of it
+MARKERS: tuple[Marker, ...] = ("circle", "square", "triangle", "diamond")
+# Where it is dark in the one theme it is light in the other: paper for nothing, ink for much.
+SEQUENTIAL: dict[str, tuple[str, ...]] = {
+    "light": ("#ffffff", "#bcd9ec", "#5a9fd0", "#0072b2", "#003a63"),
+    "dark": ("#1d2126", "#1f4257", "#2d7ba8", "#56b4e9", "#d3ecfb"),
+}
+
+
+def class_look(index: int) -> tuple[str, Marker]:
+    """The color's role and the marker of a class; no two of the first twenty are the same in both."""
+    return f"class-{index % CLASSES}", MARKERS[index % len(MARKERS)]
+
+
+def class_cell(index: int, certainty: float) -> float:
+    """The number of a class with a certainty, 0 to 1, on the color map "classes-N", whose limits are `class_limits`."""
+    return index * LEVELS + round(min(max(certainty, 0.0), 1.0) * (LEVELS - 1))
+
+
+def class_limits(classes: int) -> tuple[float, float]:
+    return 0.0, float(classes * LEVELS - 1)
+
+
+@lru_cache(maxsize=32)
+def color_map(name: str, theme: str) -> tuple[tuple[int, int, int], ...] | None:
+    """The colors (red, green, blue) of a map that belongs to a theme, from the least to the greatest number; None where
+    it is one of those that all programs know.
+
+    diverging   pale at zero; sequential: from the paper to the strongest blue; ink: from the paper to the writing
+    classes-N   N classes, each from pale (unsure) to strong (certain), see `class_cell`
+    """
+    colors = THEMES[theme]
+    if name == "diverging":
+        return diverging(theme)
+    if name == "sequential":
+        return blended(SEQUENTIAL[theme])
+    if name == "ink":
+        return blended((colors.color("panel"), colors.color("text")))
+    if name.startswith("classes-"):
+        shares = [PALEST + (STRONGEST - PALEST) * level / (LEVELS - 1) for level in range(LEVELS)]
+        mixed = [colors.tint(f"class-{k % CLASSES}", share) for k in range(int(name[8:])) for share in shares]
+        return tuple(map(_parts, mixed))
+    return None
+
+
+def _parts(color: str) -> tuple[int, int, int]:
+    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
+
+
+def blended(colors: Sequence[str]) -> tuple[tuple[int, int, int], ...]:
+    """256 colors that lead from one color to the next."""
+    ends, found = [_parts(color) for color in colors], []
     for index in range(256):
         at = index / 255.0 * (len(ends) - 1)
         low = min(int(at), len(ends) - 2)
         red, green, blue = (round(a + (at - low) * (b - a)) for a, b in zip(ends[low], ends[low + 1], strict=True))
         found.append((red, green, blue))
     return tuple(found)
+
+
+def ink_on(color: tuple[int, int, int]) -> str:
+    """The color of writing that is read best on a color: dark or light."""
+    back = "#{:02x}{:02x}{:02x}".format(*color)
+    return max(("#1b2430", "#ffffff"), key=lambda ink: contrast(ink, back))
 
 
 # How strongly the shades of one color stand out; both painters use the same.
@@ -89,6 +151,16 @@ THEMES: dict[str, Theme] = {
             "lane-2": "#009e73",  # bluish green
             "lane-3": "#cc79a7",  # reddish purple
             "fifth": "#8a7a00",  # yellow, darkened
+            "class-0": "#0072b2",
+            "class-1": "#d55e00",
+            "class-2": "#00855f",
+            "class-3": "#c0629a",
+            "class-4": "#6b6000",
+            "class-5": "#332288",
+            "class-6": "#7a2e10",
+            "class-7": "#2a91c4",
+            "class-8": "#882255",
+            "class-9": "#6a7380",
             "text": "#1b2430",
             "muted": "#66717f",
             "axis": "#a9b1bb",
@@ -113,6 +185,16 @@ THEMES: dict[str, Theme] = {
             "lane-2": "#009e73",  # bluish green
             "lane-3": "#cc79a7",  # reddish purple
             "fifth": "#f0e442",  # yellow
+            "class-0": "#56b4e9",
+            "class-1": "#e69f00",
+            "class-2": "#00b383",
+            "class-3": "#cc79a7",
+            "class-4": "#f0e442",
+            "class-5": "#8f7dff",
+            "class-6": "#c8906a",
+            "class-7": "#7fd6d0",
+            "class-8": "#ff8f9c",
+            "class-9": "#a3adb8",
             "text": "#e8ebef",
             "muted": "#9aa4b0",
             "axis": "#5d6773",

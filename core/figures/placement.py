@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .figure import Band, Boxes, Line, Note, Plot, Rule
+from .figure import Band, Boxes, Line, Note, Plot, Points, Rule
 from .scales import Frame, Frames
 
 Array = NDArray[np.float64]
@@ -61,6 +61,8 @@ def covered(plot: Plot, frames: Frames) -> tuple[Array, dict[str, Array]]:
             half = shares(mark.x + mark.shift + 0.5 * mark.width, frames.x) - x
             wide = len(x) > 0 and bool(np.nanmax(half, initial=0.0) > CLEAR)
             found = [np.column_stack([np.repeat(x + d, 24), heights]) for d in ((-half, 0.0, half) if wide else (0.0,))]
+        elif isinstance(mark, Points):
+            found = [np.column_stack([shares(mark.x, frames.x), shares(mark.y, frames.y)])]
         elif isinstance(mark, Rule) and mark.across == "y":
             at = float(shares(np.array(mark.at), frames.y))
             t = np.linspace(0.0, 1.0, 64)

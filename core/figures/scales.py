@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .figure import Axis, Band, Boxes, Heatmap, Line, Plot, Rule, Scale
+from .figure import Axis, Band, Boxes, Heatmap, Line, Plot, Points, Rule, Scale
 
 Array = NDArray[np.float64]
 
@@ -400,6 +400,9 @@ def frames(plot: Plot, count_x: int = TICKS, count_y: int = TICKS) -> Frames:
         elif isinstance(mark, Boxes):
             x += [mark.x + mark.shift - mark.width, mark.x + mark.shift + mark.width]
             left += [mark.least, mark.most, *(mark.outer or ()), *(mark.inner or ())]
+        elif isinstance(mark, Points):
+            x.append(mark.x)
+            left.append(mark.y)
         elif isinstance(mark, Heatmap):
             x.append(mark.x_edges)
             left.append(mark.y_edges)

@@ -12,7 +12,7 @@ from ..fields import Described, about
 from ..studies.base import Study
 from ..studies.twin import Twin, Twins
 from ..text import N_, _, ngettext
-from .figure import FIGURES, Axis, Explanation, Figure, FigureKind, Lane, Line, Mark, Plot, Remark, Rule, Scene, Table
+from .figure import FIGURES, Axis, Explanation, Figure, FigureKind, Lane, Line, Mark, Plot, Rule, Scene, Table, Words
 from .reading import (
     LayersOption,
     Place,
@@ -118,7 +118,7 @@ def build(scene: Scene, options: TwinOptions) -> Figure:
         table=Table(lambda: _table(found)),
         stamp=stamp(NAME, scene),
         heights=(1.2, 1.0),
-        remarks=_remarks(found),
+        words=_words(found),
     )
 
 
@@ -162,14 +162,10 @@ def _causes(found: list[tuple[Lane, tuple[Place, ...], Twins, int]]) -> list[Rul
     return rules
 
 
-def _remarks(found: list[tuple[Lane, tuple[Place, ...], Twins, int]]) -> tuple[Remark, ...]:
+def _words(found: list[tuple[Lane, tuple[Place, ...], Twins, int]]) -> tuple[Words, ...]:
     if all(twins.same for _lane, _shown, twins, _step in found):
-        return (
-            Remark(
-                _("Nothing here differs between training and evaluation: there is neither dropout nor batch norm."),
-                "muted",
-            ),
-        )
+        said = _("Nothing here differs between training and evaluation: there is neither dropout nor batch norm.")
+        return (Words(tuple(said.split(" ")), color="muted"),)
     return ()
 
 

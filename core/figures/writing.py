@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from .figure import Plot, Words
 
+CALM = 1.15  # by so much larger plots must become to stand in several rows
 Measure = Callable[[str, bool], float]  # the width of a text, which may be bold
 
 
@@ -88,9 +89,28 @@ def rows_of(words: Sequence[Words], measure: Measure, width: float, indent: floa
 
 
 def under(plot: Plot) -> str:
-    """What is written below one of several plots side by side: the label of its horizontal axis, and its foot."""
+    """What is written below one of several plots side by side: its foot, and the label of its horizontal axis."""
+    if plot.pictures is not None:
+        return plot.foot
     label = plot.x.label.replace(" ", "\u00a0")
-    return f"{label}, {plot.foot}" if label and plot.foot else label or plot.foot
+    return f"{plot.foot}, {label}" if label and plot.foot else label or plot.foot
+
+
+def columns_beside(plots: Sequence[Plot], width: float, height: float, gap: float, around: float) -> int:
+    """How many plots stand beside each other where they are to be as large as they can: all, or fewer in several rows.
+    Those with signs between them stay in one row.
+
+    around   height of what is written above and below each
+    """
+    count = len(plots)
+    if any(plot.before for plot in plots):
+        return count
+
+    def side(columns: int) -> float:
+        rows = -(-count // columns)
+        return min((width - gap * (columns - 1)) / columns, height / rows - around)
+
+    return max(range(count, 0, -1), key=lambda columns: side(columns) * (1.0 if columns < count else CALM))
 
 
 def wrapped(text: str, measure: Measure, width: float, most: int) -> list[str]:

@@ -87,19 +87,19 @@ class MomentOptimizer(Optimizer, frozen=True, kw_only=True):
         v = beta2 * slide.slot("v", "second_moment") + (one - beta2) * slide.g.squared()
         ahead, found = self.worked_mean(slide, m.named("m"), beta1, t)
         corrected = v.named("v") / (one - power(beta2, "t", t))
-        ratio = ahead / (corrected.named("v̂").root() + epsilon)
+        ratio = ahead / (corrected.named("v′").root() + epsilon)
         return ratio, (
             equation("m", m, slide.kept("first_moment")),
             equation("v", v, slide.kept("second_moment")),
             *found,
-            equation("v̂", corrected),
+            equation("v′", corrected),
         )
 
     def worked_mean(self, slide: StepSlide, m: Term, beta1: Term, t: float) -> tuple[Term, tuple[Equation, ...]]:
         """The mean corrected for starting at zero, along which the step goes, and its equations."""
         corrected = m / (constant(1.0) - power(beta1, "t", t))
         words = _("corrected for starting at zero, t = {step}").format(step=f"{t:.0f}")
-        return corrected.named("m̂"), (equation("m̂", corrected, words=words),)
+        return corrected.named("m′"), (equation("m′", corrected, words=words),)
 
     def to_keras(self, code: KerasScript) -> None:
         code.note("Keras adds epsilon before the means are corrected for their start at zero")

@@ -71,9 +71,9 @@ class Nadam(MomentOptimizer, frozen=True, kw_only=True, tag="nadam"):
             equation("μₜ", share, words=_("the share of the mean at step t = {step}").format(step=f"{t:.0f}")),
             equation("μₜ₊₁", coming),
             equation("Π", product, slide.scalars["product"] + slide.scalars["product_rest"]),
-            equation("m̂", mean),
+            equation("m′", mean),
         )
-        return mean.named("m̂"), found
+        return mean.named("m′"), found
 
     def worked_share(self, slide: StepSlide, beta1: Term, name: str, t: float) -> Term:
         """The share of the mean at a step."""

@@ -130,13 +130,13 @@ class BatchNorm(Layer, frozen=True, kw_only=True, tag="batch_norm"):
         delta = slide.delta.reshape(-1, n)[:, k].astype(np.float64)
         normal = (values - mean.value) / math.sqrt(variance.value + self.epsilon)
         dbeta = sum_of(f"Σ δ[{k + 1}]", delta)
-        dgamma = sum_of(f"Σ δ[{k + 1}] x̂[{k + 1}]", delta, normal)
+        dgamma = sum_of(f"Σ δ[{k + 1}] x′[{k + 1}]", delta, normal)
         found = [
             equation(f"∂L/∂β[{k + 1}]", dbeta, slide.gradients["beta"][k]),
-            equation(f"∂L/∂γ[{k + 1}]", dgamma, slide.gradients["gamma"][k], _("x̂ = (x − μ) / √(σ² + ε)")),
+            equation(f"∂L/∂γ[{k + 1}]", dgamma, slide.gradients["gamma"][k], _("x′ = (x − μ) / √(σ² + ε)")),
         ]
         if slide.dx is not None:
-            both = dbeta.named("∂β") + number("x̂", normal[at]) * dgamma.named("∂γ")
+            both = dbeta.named("∂β") + number("x′", normal[at]) * dgamma.named("∂γ")
             dx = gamma / deviation * (number("δ", delta[at]) - both / count)
             found.append(equation(f"∂L/∂x{here}", dx, slide.dx.reshape(-1, n)[at, k]))
         return tuple(found)

@@ -94,15 +94,15 @@ class LayerNorm(Layer, frozen=True, kw_only=True, tag="layer_norm"):
         delta = slide.delta.astype(np.float64)
         every = slide.flat(slide.x).astype(np.float64)
         normal = (every - every.mean(axis=1, keepdims=True)) / np.sqrt(every.var(axis=1, keepdims=True) + self.epsilon)
-        dgamma = sum_of(f"Σₙ δ[n, {k + 1}] x̂[n, {k + 1}]", delta[:, k], normal[:, k])
+        dgamma = sum_of(f"Σₙ δ[n, {k + 1}] x′[n, {k + 1}]", delta[:, k], normal[:, k])
         found = [
             equation(f"∂L/∂β[{k + 1}]", sum_of(f"Σₙ δ[n, {k + 1}]", delta[:, k]), slide.gradients["beta"].ravel()[k]),
-            equation(f"∂L/∂γ[{k + 1}]", dgamma, slide.gradients["gamma"].ravel()[k], _("x̂ = (x − μ) / √(σ² + ε)")),
+            equation(f"∂L/∂γ[{k + 1}]", dgamma, slide.gradients["gamma"].ravel()[k], _("x′ = (x − μ) / √(σ² + ε)")),
         ]
         if slide.dx is not None:
             d = gammas.astype(np.float64) * delta[sample]
-            total, slope = sum_of("Σ d", d) / count, sum_of("Σ d x̂", d, normal[sample]) / count
-            dx = number("d", d[k]) - total.named("d̄") - number("x̂", normal[sample, k]) * slope.named("s")
+            total, slope = sum_of("Σ d", d) / count, sum_of("Σ d x′", d, normal[sample]) / count
+            dx = number("d", d[k]) - total.named("d̄") - number("x′", normal[sample, k]) * slope.named("s")
             found += [
                 equation("d̄", total, words=_("d = γ δ, over the numbers of this sample")),
                 equation("s", slope),

@@ -112,9 +112,15 @@ class Loss(Kind, frozen=True, kw_only=True):
         """
         return outputs
 
+    def of_each(self, predictions: Array, t: Array) -> Array:
+        """The loss of every single sample (n,) for answers as `predict` gives them, (n, width), and encoded targets t
+        (n, width).
+        """
+        raise NotImplementedError
+
     def of_predictions(self, predictions: Array, t: Array) -> float:
         """The loss of answers as `predict` gives them, (n, width), for encoded targets t (n, width)."""
-        raise NotImplementedError
+        return float(self.of_each(predictions, t).mean())
 
     def chance(self, outline: Outline) -> float:
         """The loss of a network that answers 1 / (number of classes) everywhere; NaN where there are no classes, since

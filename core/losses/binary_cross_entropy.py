@@ -65,11 +65,11 @@ class BinaryCrossEntropy(Loss, frozen=True, kw_only=True, tag="binary_cross_entr
             equation("L", sum_of("Σ ℓ", parts) / count, slide.value, _("N = samples × outputs")),
         )
 
-    def of_predictions(self, predictions: Array, t: Array) -> float:
+    def of_each(self, predictions: Array, t: Array) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):
             yes = np.where(t > 0, -t * np.log(predictions), 0.0)
             no = np.where(t < 1, -(1.0 - t) * np.log1p(-predictions), 0.0)
-        return float(np.mean(yes + no))
+        return np.asarray((yes + no).mean(axis=1))
 
     def to_pytorch(self, code: PyTorchScript, outputs: str, t: str) -> str:
         return code.functional(f"binary_cross_entropy_with_logits({outputs}, {t})")

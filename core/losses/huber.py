@@ -59,7 +59,7 @@ class Huber(Loss, frozen=True, kw_only=True, tag="huber"):
         near = abs(r.value) < self.delta
         found = [equation("r", y - t, words=_("how far the chosen output is off"))]
         if slide.phase == "backward":
-            inner = function("max(−δ, min(δ, {}))", np.clip(r.value, -self.delta, self.delta), r)
+            inner = function("max(−{0}, min({0}, {1}))", np.clip(r.value, -self.delta, self.delta), delta, r)
             return *found, equation(f"∂L/∂y[{k + 1}]", inner / count, slide.dz[sample, k], _("N = samples × outputs"))
         part = chosen(cases, r.squared() / half if near else delta * (absolute(r) - delta / half))
         far = np.abs(off)
@@ -71,9 +71,10 @@ class Huber(Loss, frozen=True, kw_only=True, tag="huber"):
             equation("L", mean, slide.value, _("N = samples × outputs")),
         )
 
-    def of_predictions(self, predictions: Array, t: Array) -> float:
+    def of_each(self, predictions: Array, t: Array) -> Array:
         far = np.abs(predictions - t)
-        return float(np.mean(np.where(far < self.delta, 0.5 * far * far, self.delta * (far - 0.5 * self.delta))))
+        each = np.where(far < self.delta, 0.5 * far * far, self.delta * (far - 0.5 * self.delta))
+        return np.asarray(each.mean(axis=1))
 
     def pieces(self, outputs: NDArray[np.floating], t: NDArray[np.floating]) -> NDArray[np.int64]:
         off = outputs - t

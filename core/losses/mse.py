@@ -47,8 +47,8 @@ class MeanSquaredError(Loss, frozen=True, kw_only=True, tag="mse"):
             equation("L", sum_of_squares("Σ (y − t)²", off) / count, slide.value, _("N = samples × outputs")),
         )
 
-    def of_predictions(self, predictions: Array, t: Array) -> float:
-        return float(np.mean((predictions - t) ** 2))
+    def of_each(self, predictions: Array, t: Array) -> Array:
+        return np.asarray(((predictions - t) ** 2).mean(axis=1))
 
     def to_pytorch(self, code: PyTorchScript, outputs: str, t: str) -> str:
         return code.functional(f"mse_loss({outputs}, {t})")

@@ -74,11 +74,11 @@ class SoftmaxCrossEntropy(Loss, frozen=True, kw_only=True, tag="softmax_cross_en
             powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
             return powers / powers.sum(axis=1, keepdims=True)
 
-    def of_predictions(self, predictions: Array, t: Array) -> float:
+    def of_each(self, predictions: Array, t: Array) -> Array:
         q = (1.0 - self.label_smoothing) * t + self.label_smoothing / t.shape[1]
         with np.errstate(divide="ignore", invalid="ignore"):
             surprise = np.where(q > 0, -q * np.log(predictions), 0.0)
-        return float(surprise.sum(axis=1).mean())
+        return np.asarray(surprise.sum(axis=1))
 
     def to_pytorch(self, code: PyTorchScript, outputs: str, t: str) -> str:
         smoothing = f", label_smoothing={code.number(self.label_smoothing)}" if self.label_smoothing else ""

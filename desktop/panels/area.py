@@ -11,11 +11,24 @@ import pyqtgraph as pg
 from numpy.typing import NDArray
 from PySide6.QtCore import QPointF, QRectF, Qt
 
-from layerscope.core.figures.figure import Axis, Band, Boxes, Heatmap, Line, Outline, Plot
+from layerscope.core.figures.figure import Axis, Band, Boxes, Heatmap, Line, Outline, Pictures, Plot, Points
 from layerscope.core.figures.palette import BAND, FAINT, INNER_BOX, OUTER_BOX, Theme
+from layerscope.core.figures.pictures import Arrangement, arranged
 from layerscope.core.figures.scales import TICKS, Frame, color_limits, frames, inverse, transform
 
-from .marks import BandItem, BoxesItem, BoxLook, HeatmapItem, LineItem, OutlineItem, color_table, decimated, near
+from .marks import (
+    BandItem,
+    BoxesItem,
+    BoxLook,
+    HeatmapItem,
+    LineItem,
+    OutlineItem,
+    PicturesItem,
+    PointsItem,
+    color_table,
+    decimated,
+    near,
+)
 
 if TYPE_CHECKING:
     from .painter import FigureView
@@ -38,6 +51,9 @@ class PlotBox(pg.ViewBox):
         self.disableAutoRange()
 
     def wheelEvent(self, ev: Any, axis: int | None = None) -> None:
+        if self.area.plot.pictures is not None:
+            ev.ignore()
+            return
         keys = ev.modifiers()
         if axis is None and keys & Qt.KeyboardModifier.ShiftModifier:
             axis = 0
@@ -51,7 +67,8 @@ class PlotBox(pg.ViewBox):
 
     def mouseDragEvent(self, ev: Any, axis: int | None = None) -> None:
         left = ev.button() == Qt.MouseButton.LeftButton
-        if not left and ev.button() != Qt.MouseButton.MiddleButton:
+        moves = left or ev.button() == Qt.MouseButton.MiddleButton
+        if self.area.plot.pictures is not None or not moves:
             ev.ignore()
             return
         if left and self.area.view.time_plots and not ev.modifiers() & Qt.KeyboardModifier.ShiftModifier:
@@ -90,6 +107,7 @@ class PlotArea:
     _spans: dict[str, tuple[Frame, tuple[float, float]]] = field(default_factory=dict)
     column: tuple[float, float] | None = None  # from where to where it may write, where others stand beside it
     foot: tuple[str, ...] = ()  # what is written below, as it fits
+    places: Arrangement | None = None  # of small pictures, from the upper left corner of `where`
     names_x: bool = True  # whether the horizontal axis is written below; not where the next plot has the same
 
     def __post_init__(self) -> None:
@@ -168,7 +186,8 @@ class PlotArea:
         for side, at in (("x", place.x()), ("y", place.y())):
             frame = self.auto[side]
             ends.append(float(inverse(at, frame.scale, frame.linear_below)))
-        self.view.clicked.emit(self.view.areas.index(self), *ends)
+        number = next(index for index, area in enumerate(self.view.areas) if area is self)
+        self.view.clicked.emit(number, *ends)
 
     def span(self, side: str) -> tuple[float, float]:
         """The shown range as places; worked out once a frame, because every point asks for it."""
@@ -288,6 +307,36 @@ class PlotArea:
             )
             _lift(item, -20)
 
+        points = [m for m in marks if isinstance(m, Points)]
+        for order, (some, item) in enumerate(zip(points, self._pool(PointsItem, len(points)), strict=True)):
+            item.show_points(
+                x_frame.places(some.x),
+                y_frame.places(some.y),
+                some.marker,
+                *point_look(some.color, some.fill, some.size, theme, thickness),
+                bounds,
+            )
+            _lift(item, 60 + order)
+
+        pictures = [m for m in marks if isinstance(m, Pictures)]
+        for picture, item in zip(pictures, self._pool(PicturesItem, len(pictures)), strict=True):
+            fonts = self.view.fonts
+            widest = max((fonts.width(text) for caption in picture.captions for text in caption), default=0.0)
+            self.places = arranged(picture, self.where.width(), self.where.height(), fonts.size, fonts.height, widest)
+            room = self.places.room + 4.0
+            captions = tuple(tuple(fonts.elided(text, room) for text in lines) for lines in picture.captions)
+            inks = theme.color("text"), theme.color("muted"), theme.color("axis")
+            item.show_pictures(
+                picture.values,
+                picture.limits,
+                color_table(picture.colormap, theme.name),
+                theme.color("grid"),
+                self.places,
+                captions,
+                (fonts.tick, fonts.height, inks),
+                bounds,
+            )
+
         outlines = [m for m in marks if isinstance(m, Outline)]
         for outline, item in zip(outlines, self._pool(OutlineItem, len(outlines)), strict=True):
             item.show_outlines(outline.corners, theme.color(outline.color), paper, 1.5 * thickness, bounds)
@@ -295,6 +344,17 @@ class PlotArea:
 
     def remove(self) -> None:
         self.view.canvas.scene().removeItem(self.box)
+
+
+def point_look(
+    color: str, fill: str, size: float, theme: Theme, thickness: float
+) -> tuple[float, tuple[str, str], float]:
+    """(size, (color inside, color around), width of the rim) of a marker, in pixels."""
+    paper, ink = theme.color("panel"), theme.color(color)
+    pixels = (2.5 + 3.4 * size) * thickness
+    if fill == "color":
+        return pixels, (ink, paper), 0.7 * thickness
+    return pixels, (paper if fill == "paper" else "", ink), 1.2 * thickness
 
 
 def _lift(item: Any, height: float) -> None:

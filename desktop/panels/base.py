@@ -12,18 +12,18 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from html import escape
 from typing import Any, ClassVar
 
 import msgspec
+import numpy as np
 from PySide6.QtCore import QEvent, QMimeData, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QActionGroup, QGuiApplication, QHideEvent, QImage, QMouseEvent, QShowEvent
-from PySide6.QtWidgets import QDialog, QFrame, QHBoxLayout, QLabel, QMenu, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QFrame, QHBoxLayout, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from layerscope.core.errors import InputError
 from layerscope.core.fields import Described, Field, build, describe
 from layerscope.core.figures.export import render_png, table_csv
-from layerscope.core.figures.figure import FIGURES, Figure, FigureKind, Scene
+from layerscope.core.figures.figure import FIGURES, Figure, FigureKind, Heatmap, Scene
 from layerscope.core.registry import Registry
 from layerscope.core.studies.base import Study
 from layerscope.core.text import _
@@ -32,7 +32,6 @@ from ..explain import kind_label
 from ..forms import Form, capital
 from ..roles import ElidedLabel, RoleLabel
 from ..session import Session
-from ..theme import current
 from .explanation import ExplanationPopup
 from .numbers import NumbersDialog
 from .painter import FigureView
@@ -85,6 +84,7 @@ class Panel(QFrame):
         self.builds = 0
         self.maximized = False
         self._stale = True
+        self._drawn: tuple[object, ...] | None = None
         self._failed = ""
         self._wish = object()  # what the session knows this panel by: it must not keep a panel that is gone
         self.destroyed.connect(partial(session.want, self._wish, ()))
@@ -96,6 +96,7 @@ class Panel(QFrame):
         self._make()
         self.retranslate()
         session.scene_changed.connect(self._scene_changed)
+        session.selection_changed.connect(self._scene_changed)
         session.state_changed.connect(self._show_asking)
 
     @property
@@ -140,17 +141,11 @@ class Panel(QFrame):
         self.view.canvas.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.view.canvas.customContextMenuRequested.connect(self._context_menu)
         self.view.pointed.connect(self._point)
+        self.view.clicked.connect(self.choose)
         column = QVBoxLayout(self)
         column.setContentsMargins(1, 1, 1, 6)
         column.setSpacing(2)
-        self._remarks = QLabel()
-        self._remarks.setWordWrap(True)
-        self._remarks.setTextFormat(Qt.TextFormat.RichText)
-        self._remarks.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._remarks.setContentsMargins(14, 0, 12, 2)
-        self._remarks.setVisible(False)
         column.addWidget(header)
-        column.addWidget(self._remarks)
         column.addWidget(self.view, 1)
         self.setFocusProxy(self.view)
         self._others.setVisible(False)
@@ -173,7 +168,21 @@ class Panel(QFrame):
         shown = self.view.shown()
         return shown if shown is not None else self._built()
 
+    def sources(self) -> tuple[object, ...] | None:
+        """What the figure is drawn from, where that changes less often than the scene: as long as all of it is the same
+        nothing is drawn anew. None: the whole scene.
+        """
+        return None
+
+    def _is_drawn(self) -> bool:
+        now, drawn = self.sources(), self._drawn
+        if now is None or drawn is None or len(now) != len(drawn):
+            return False
+        return all(a is b or (isinstance(a, str) and a == b) for a, b in zip(now, drawn, strict=True))
+
     def _scene_changed(self) -> None:
+        if self._is_drawn():
+            return
         self._stale = True
         if self.isVisible():
             turns().ask(self)
@@ -191,8 +200,8 @@ class Panel(QFrame):
         """Build the figure of the present moment and show it."""
         self._stale = False
         self.builds += 1
-        self.view.draw(figure := self._built())
-        self._show_remarks(figure)
+        self._drawn = self.sources()
+        self.view.draw(self._built())
         if not self._quiet.isActive():
             self._show_subtitle()
         if self._popup is not None and self._popup.isVisible():
@@ -209,22 +218,6 @@ class Panel(QFrame):
                 log.exception("figure %s", self.name)
             said = _("This figure cannot be drawn ({reason}); the training goes on.").format(reason=error)
             return Figure(self.name, self.title, "", (), empty=said)
-
-    def _show_remarks(self, figure: Figure) -> None:
-        """The figure's sentences between its title and its plots."""
-        theme = current()
-
-        def line(text: str, color: str, head: str) -> str:
-            if not head:
-                return f'<p style="margin:0;color:{theme.color(color)}">{escape(text)}</p>'
-            return (
-                f'<p style="margin:0"><b style="color:{theme.color(color)}">{escape(head)}</b>&nbsp; {escape(text)}</p>'
-            )
-
-        said = "".join(line(remark.text, remark.color, remark.head) for remark in figure.remarks)
-        if self._remarks.text() != said:
-            self._remarks.setText(said)
-            self._remarks.setVisible(bool(said))
 
     def _show_subtitle(self) -> None:
         subtitle = self.view.figure.subtitle if self.view.figure is not None else ""
@@ -244,6 +237,17 @@ class Panel(QFrame):
         step = min(max(0, math.floor(moment)), self.session.end)
         if self.session.scene is None or self.session.scene.step != step:
             self.session.scrub(step)
+
+    def choose(self, plot: int, x: float, y: float) -> None:
+        """A person clicks on a plot, at x and y in data units: a cell there may stand for options."""
+        self.view.setFocus(Qt.FocusReason.MouseFocusReason)
+        figure = self.view.figure
+        for mark in figure.plots[plot].marks if figure is not None and plot < len(figure.plots) else ():
+            if isinstance(mark, Heatmap) and mark.chooses is not None:
+                row = int(np.searchsorted(mark.y_edges, y, side="right")) - 1
+                column = int(np.searchsorted(mark.x_edges, x, side="right")) - 1
+                if 0 <= row < mark.values.shape[0] and 0 <= column < mark.values.shape[1]:
+                    self.set_some(mark.chooses(row, column))
 
     # --- studies
 
@@ -273,12 +277,14 @@ class Panel(QFrame):
 
     def set_option(self, path: str, value: Any, _gesture: str = "") -> None:
         """Set one option; what is not allowed is said and changes nothing."""
-        self.set_options({**msgspec.to_builtins(self.options), path: value})
+        self.set_some({path: value})
 
-    def set_options(self, values: Mapping[str, Any]) -> None:
-        """Set all options at once; what is not allowed is said and changes nothing."""
+    def set_some(self, values: Mapping[str, Any]) -> None:
+        """Set several options at once; what is not allowed is said and changes nothing."""
+        if not values:
+            return
         try:
-            self.options = build(type(self.options), dict(values))
+            self.options = build(type(self.options), {**msgspec.to_builtins(self.options), **values})
         except InputError as error:
             self.say(str(error), "alarm")
             return
@@ -351,15 +357,19 @@ class Panel(QFrame):
             action.setToolTip(_(field.help))
             action.triggered.connect(lambda on, name=field.name: self.set_option(name, on))
             return True
-        if field.sort != "choice":
+        if field.sort == "choice":
+            kinds = {name: field.choices[name] if field.choices is not None else None for name in self.offered(field)}
+            entries = [(name, capital(kind_label(kind, name))) for name, kind in kinds.items()]
+        else:
+            entries = self.suggested(field)
+        if not entries:
             return False
         menu = self.menu.addMenu(label)
         menu.setToolTip(_(field.help))
         menu.menuAction().setToolTip(_(field.help))
         group = QActionGroup(menu)
-        for name in self.offered(field):
-            entry = field.choices[name] if field.choices is not None else None
-            action = menu.addAction(capital(kind_label(entry, name)))
+        for name, text in entries:
+            action = menu.addAction(text)
             action.setCheckable(True)
             action.setChecked(name == now)
             group.addAction(action)
@@ -369,6 +379,10 @@ class Panel(QFrame):
     def offered(self, field: Field) -> list[str]:
         """The names of a choice that make sense now."""
         return field.choice_names()
+
+    def suggested(self, field: Field) -> list[tuple[str, str]]:
+        """(value, what the menu calls it) for an option that may be any text."""
+        return []
 
     def _context_menu(self, at: QPoint) -> None:
         self.menu.popup(self.view.canvas.mapToGlobal(at))

@@ -1,13 +1,8 @@
 """Histograms: how the numbers of every layer are spread, now and over time; a chosen card chooses the layer."""
 
-from __future__ import annotations
-
-from PySide6.QtGui import QActionGroup
-
 from ...core.fields import Field
-from ...core.figures.histograms import HistogramsOptions, layers_to_choose
+from ...core.figures.histograms import HistogramsOptions, latest, layers_to_choose
 from ...core.text import _
-from ..forms import capital
 from .base import PANELS, Panel
 
 
@@ -15,37 +10,21 @@ from .base import PANELS, Panel
 class HistogramsPanel(Panel):
     name = "histograms"
 
-    def _make(self) -> None:
-        super()._make()
-        self.session.selection_changed.connect(self._follow_selection)
+    def sources(self) -> tuple[object, ...] | None:
+        """While playing, histograms are measured a few times a second only."""
+        lanes = self.scene.lanes
+        details = [latest(lane, self.scene.step) for lane in lanes]
+        if self.view.time_plots or None in details:
+            return None
+        named = " ".join(f"{lane.name} {lane.label}" for lane in lanes)
+        return (*details, *(lane.plan for lane in lanes), self.scene.rules, self.scene.selected, named)
 
-    def _follow_selection(self) -> None:
-        """Another card is chosen: where that decides the layer, another one is drawn."""
-        if isinstance(self.options, HistogramsOptions) and self.options.follows_selection:
-            self._scene_changed()
+    def suggested(self, field: Field) -> list[tuple[str, str]]:
+        if not isinstance(self.options, HistogramsOptions):
+            return []
+        return [("", _("The chosen card")), *layers_to_choose(self.scene, self.options)]
 
     def refresh(self) -> None:
-        self._settle_axis()
+        # in a map the horizontal axis is the timeline
+        self.view.time_plots = isinstance(self.options, HistogramsOptions) and self.options.show == "map"
         super().refresh()
-
-    def _settle_axis(self) -> None:
-        # Over time the horizontal axis is the timeline: pointing at it shows that step.
-        over_time = isinstance(self.options, HistogramsOptions) and self.options.show == "map"
-        if self.view.time_plots != over_time:
-            self.view.time_plots = over_time
-            self.view.reset_view()
-
-    def _offer(self, field: Field) -> bool:
-        """Layers are chosen by name; the dialog with all options takes any path."""
-        if field.name != "layer" or not isinstance(self.options, HistogramsOptions):
-            return super()._offer(field)
-        menu = self.menu.addMenu(capital(_(field.label)))
-        menu.setToolTip(_(field.help))
-        group = QActionGroup(menu)
-        for name, text in (("", _("The chosen card")), *layers_to_choose(self.scene, self.options)):
-            action = menu.addAction(text)
-            action.setCheckable(True)
-            action.setChecked(name == self.options.layer)
-            group.addAction(action)
-            action.triggered.connect(lambda _checked=False, name=name: self.set_option("layer", name))
-        return True

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from pyqtgraph.graphicsItems.PlotCurveItem import arrayToLineSegments
 from pyqtgraph.graphicsItems.ScatterPlotItem import Symbols
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QImage, QPainter, QPainterPath, QPen, QPixmap
+from PySide6.QtGui import QColor, QFont, QImage, QPainter, QPainterPath, QPen, QPixmap
 from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
 from layerscope.core.figures.figure import Dash, Marker
-from layerscope.core.figures.palette import DASHES, diverging
+from layerscope.core.figures.palette import DASHES, color_map
+from layerscope.core.figures.pictures import Arrangement
 
 Array = NDArray[np.float64]
 
@@ -321,6 +322,136 @@ def _evenly(cells: Array, edges: Array, most: int) -> tuple[Array, Array]:
     return cells[:, np.clip(np.searchsorted(edges, centers) - 1, 0, cells.shape[1] - 1)], new
 
 
+class PointsItem(MarkItem):
+    """Markers at points, stamped like those on lines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._points: Array = np.empty((0, 2))
+        self._marker: Marker = "circle"
+        self._size = 0.0
+        self._colors = "", ""
+        self._width = 1.0
+
+    def show_points(
+        self, x: Array, y: Array, marker: Marker, size: float, colors: tuple[str, str], width: float, bounds: QRectF
+    ) -> None:
+        """colors: inside ("" for none) and around; size and the width of the rim in pixels."""
+        inside = (x >= bounds.left()) & (x <= bounds.right()) & (y >= bounds.top()) & (y <= bounds.bottom())
+        self._points = np.column_stack([x[inside], y[inside]])
+        self._marker, self._size, self._colors, self._width = marker, size, colors, width
+        self._renew(bounds)
+
+    def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
+        device = painter.device()
+        ratio = device.devicePixelRatioF() if device is not None else 1.0
+        stamp = rimmed_stamp(self._marker, self._size, *self._colors, self._width, ratio)
+        to_pixels = painter.transform()
+        middle = 0.5 * stamp.deviceIndependentSize().width()
+        scale = np.array([to_pixels.m11(), to_pixels.m22()])
+        places = self._points * scale + (to_pixels.dx() - middle, to_pixels.dy() - middle)
+        painter.resetTransform()
+        for x, y in places.tolist():
+            painter.drawPixmap(QPointF(x, y), stamp)
+        painter.setTransform(to_pixels)
+
+
+@lru_cache(maxsize=128)
+def rimmed_stamp(marker: Marker, size: float, inside: str, around: str, width: float, ratio: float) -> QPixmap:
+    """A marker with a rim; `inside` is "" where one sees through it."""
+    side = 2 * math.ceil(0.5 * (size + width) + 1.0)
+    made = QPixmap(math.ceil(side * ratio), math.ceil(side * ratio))
+    made.setDevicePixelRatio(ratio)
+    made.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(made)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
+    painter.translate(0.5 * side, 0.5 * side)
+    painter.setPen(pen(around, width))
+    painter.setBrush(QColor(inside) if inside else Qt.BrushStyle.NoBrush)
+    painter.scale(size, size)
+    painter.drawPath(symbol_path(marker))
+    painter.end()
+    return made
+
+
+class PicturesItem(MarkItem):
+    """Small pictures with their captions, laid out in pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._images: list[QImage] = []
+        self._places: Arrangement | None = None
+        self._captions: tuple[tuple[str, ...], ...] = ()
+        self._font = QFont()
+        self._inks: tuple[str, str, str] = ("", "", "")
+        self._line = 0.0
+        self._drawn: tuple[object, ...] = ()
+        self._values: Array = np.empty(0)
+
+    def show_pictures(
+        self,
+        values: Array,
+        limits: tuple[float, float],
+        table: NDArray[np.uint8],
+        empty: str,
+        places: Arrangement,
+        captions: tuple[tuple[str, ...], ...],
+        writing: tuple[QFont, float, tuple[str, str, str]],
+        bounds: QRectF,
+    ) -> None:
+        """values: (n, rows, columns[, 3]); writing: font, height of a line, colors of first lines, of others, of the
+        frames.
+        """
+        drawn = (limits, id(table), empty)
+        if values is not self._values or drawn != self._drawn:
+            self._images = [_image(one, limits, table, empty) for one in values]
+            self._values, self._drawn = values, drawn
+        self._places, self._captions = places, captions
+        self._font, self._line, self._inks = writing
+        self._renew(bounds)
+
+    def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
+        found = self._places
+        if found is None:
+            return
+        to_pixels = painter.transform()
+        corner = to_pixels.map(QPointF(self._bounds.left(), self._bounds.bottom()))
+        painter.save()
+        painter.resetTransform()
+        painter.translate(round(corner.x()), round(corner.y()))
+        painter.setFont(self._font)
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, False)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        ascent = painter.fontMetrics().ascent()
+        first, others, around = (QColor(ink) for ink in self._inks)
+        wide, high = (max(1, round(side)) for side in found.size)
+        for image, caption, (left, top) in zip(self._images, self._captions, found.places, strict=False):
+            box = QRectF(round(left), round(top), wide, high)
+            painter.drawImage(box, image)
+            painter.setPen(pen(around.name()))
+            painter.drawRect(box.adjusted(0.0, 0.0, -1.0, -1.0))
+            for number, text in enumerate(caption[: found.captions]):
+                painter.setPen(others if number else first)
+                painter.drawText(QPointF(box.left(), box.bottom() + 2.0 + ascent + number * self._line), text)
+        painter.restore()
+
+
+def _image(values: Array, limits: tuple[float, float], table: NDArray[np.uint8], empty: str) -> QImage:
+    if values.ndim == 3:
+        pixels = np.full((*values.shape[:2], 4), 255, dtype=np.uint8)
+        pixels[..., :3] = np.round(255.0 * np.clip(np.nan_to_num(values), 0.0, 1.0)).astype(np.uint8)
+    else:
+        low, high = limits
+        known = np.isfinite(values)
+        shares = np.clip((np.where(known, values, low) - low) / (high - low), 0.0, 1.0)
+        pixels = table[(shares * (len(table) - 1) + 0.5).astype(np.intp)]
+        color = QColor(empty)
+        pixels[~known] = (color.red(), color.green(), color.blue(), 255)
+    rows, columns = pixels.shape[:2]
+    pixels = np.ascontiguousarray(pixels)
+    return QImage(pixels.tobytes(), columns, rows, 4 * columns, QImage.Format.Format_RGBA8888).copy()
+
+
 class OutlineItem(MarkItem):
     """Rectangles with a halo, so that they stand out from whatever is below them; small ones are drawn larger."""
 
@@ -364,11 +495,12 @@ _tables: dict[tuple[str, str], NDArray[np.uint8]] = {}
 
 
 def color_table(name: str, theme: str = "") -> NDArray[np.uint8]:
-    """(256, 4) colors of a map, opaque; the one called "diverging" is the theme's."""
-    key = name, theme if name == "diverging" else ""
+    """(n, 4) colors of a map, opaque; those of `palette.color_map` are the theme's."""
+    key = name, theme
     if key not in _tables:
-        if name == "diverging":
-            colors = np.array(diverging(theme), dtype=np.uint8)
+        known = color_map(name, theme) if theme else None
+        if known is not None:
+            colors = np.array(known, dtype=np.uint8)
             _tables[key] = np.column_stack([colors, np.full(len(colors), 255, dtype=np.uint8)])
         else:
             _tables[key] = pg.colormap.get(name).getLookupTable(nPts=256, alpha=True).astype(np.uint8)

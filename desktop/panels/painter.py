@@ -33,14 +33,14 @@ from PySide6.QtWidgets import QFrame, QSizePolicy, QStyleOptionGraphicsItem, QVB
 
 from layerscope.core.figures.figure import Axis, Boxes, Figure, Heatmap, Line, Mark, Note, Plot, Rule, Span
 from layerscope.core.figures.legend import Entry, is_lane, legend
-from layerscope.core.figures.palette import BAND, FAINT, INNER_BOX, OUTER_BOX, Theme
+from layerscope.core.figures.palette import BAND, FAINT, INNER_BOX, OUTER_BOX, Theme, color_map, ink_on
 from layerscope.core.figures.placement import covered, place_texts
 from layerscope.core.figures.scales import TICKS, Frame, Frames, Tick, color_limits, thinned, ticks
-from layerscope.core.figures.writing import Page, laid_out, under, wrapped
+from layerscope.core.figures.writing import Page, columns_beside, laid_out, under, wrapped
 
 from ..theme import current
-from .area import PlotArea, Side
-from .marks import color_strip, pen, symbol_path
+from .area import PlotArea, Side, point_look
+from .marks import color_strip, pen, rimmed_stamp, symbol_path
 from .readout import Reading, reading
 
 GAP = 5.0  # pixels between a text and what it belongs to
@@ -54,6 +54,7 @@ CROWDED = 4.5  # lines of text a plot below which titles go into the plots
 LARGEST_CELL = 2.2  # of a matrix, in sizes of text
 BESIDE = 2.0  # sizes of text between plots side by side, where their signs stand
 LEAST_PICTURE = 7.0  # lines of text that plots side by side keep, however much there is to write
+SMALLEST_TEXT = 9.0  # pixels: what is written into cells
 SCARCE = 240.0  # pixels of height below which room is saved
 
 
@@ -166,7 +167,7 @@ class FigureView(QWidget):
         self._page_top = 0.0
         self.theme: Theme = current()
         self._has_background = False
-        self._fonts = Fonts(self.font())
+        self.fonts = Fonts(self.font())
         self._backdrop: QPixmap | None = None
         self._backdrop_key: tuple[object, ...] = ()
         self._placed: dict[int, tuple[tuple[object, ...], float, list[tuple[float, float]]]] = {}
@@ -285,13 +286,13 @@ class FigureView(QWidget):
             area.column, area.foot = None, ()
         for area, following in itertools.zip_longest(self.areas, self.areas[1:]):
             area.names_x = following is None or following.plot.x != area.plot.x
-        self._is_crowded = len(self.areas) > 1 and room < CROWDED * self._fonts.height * len(self.areas)
+        self._is_crowded = len(self.areas) > 1 and room < CROWDED * self.fonts.height * len(self.areas)
         margins = [self._margins(area, room * h / sum(heights)) for area, h in zip(self.areas, heights, strict=True)]
         left = max((m[0] for m in margins), default=0.0)
         right = max((m[2] for m in margins), default=0.0)
         self._lay_out_color_scale(room)
         if self._scale is not None:
-            right = 10.0 + SCALE_WIDTH + GAP + _widest(self._fonts, self._scale_ticks) + GAP
+            right = 10.0 + SCALE_WIDTH + GAP + _widest(self.fonts, self._scale_ticks) + GAP
         # What the axes need is taken first; the rest is shared, so that equal shares give equally high data.
         needed = sum(m[1] + m[3] for m in margins)
         free = max(8.0 * len(self.areas), room - needed)
@@ -313,7 +314,7 @@ class FigureView(QWidget):
 
     def _lay_out_words(self, size: QRectF, top: float) -> QRectF:
         """Break what is written below the plots into lines; the room that is left above it."""
-        fonts = self._fonts
+        fonts = self.fonts
 
         def measure(text: str, bold: bool) -> float:
             return fonts.bold_metrics.horizontalAdvance(text) if bold else fonts.width(text)
@@ -327,37 +328,48 @@ class FigureView(QWidget):
         return QRectF(0.0, 0.0, size.width(), self._page_top - 4.0)
 
     def _lay_out_beside(self, size: QRectF, top: float) -> None:
-        """Plots side by side, each with its title above and its foot below."""
-        fonts, count = self._fonts, len(self.areas)
+        """Plots side by side, or in as many rows as make them largest, each with its title above and its foot below."""
+        fonts, count = self.fonts, len(self.areas)
         if not count:
             return
         self._is_crowded = False
         self._lay_out_color_scale(size.height())
-        gap = BESIDE * fonts.size
-        wide = max(20.0, (size.width() - 2.0 * EDGE - gap * (count - 1)) / count)
-        above = fonts.height + 5.0
+        gap, above = BESIDE * fonts.size, fonts.height + 5.0
+        room, most = size.height() - top, 3 if size.height() > 0.6 * SCARCE else 1
+        # Feet are broken for the width that plots have, which depends on how high the feet are: two lines is usual.
+        around = above + GAP + (1 + min(2, most)) * fonts.height
+        across = columns_beside([area.plot for area in self.areas], size.width() - 2.0 * EDGE, room, gap, around)
+        down = -(-count // across)
+        if down > 1:
+            above += 0.3 * fonts.height  # titles keep away from what stands above them
+        wide = max(20.0, (size.width() - 2.0 * EDGE - gap * (across - 1)) / across)
 
         def measure(text: str, _bold: bool) -> float:
             return fonts.width(text)
 
         margins = []
         for index, area in enumerate(self.areas):
-            start = EDGE + index * (wide + gap)
+            start = EDGE + (index % across) * (wide + gap)
             area.column, area.names_x = (start, start + wide), True
             text = under(area.plot)
-            most = 3 if size.height() > 0.6 * SCARCE else 1
             area.foot = tuple(wrapped(text, measure, wide, most)) if text else ()
             area.frames.pop("right", None)
-            area.frames["y"] = _spaced(area, "y", area.plot.y, TICKS, lambda _text: 1.1 * fonts.height, size.height())
+            area.frames["y"] = _spaced(area, "y", area.plot.y, TICKS, lambda _text: 1.1 * fonts.height, room / down)
             widest = _widest(fonts, area.frames["y"].ticks)
             margins.append(widest + GAP if widest else 0.0)
-        below = max((fonts.height + GAP if a.plot.x.ticks else GAP) + len(a.foot) * fonts.height for a in self.areas)
-        high = max(8.0, size.height() - top - above - below)
-        for area, margin in zip(self.areas, margins, strict=True):
+        below = max(
+            (fonts.height + GAP if _is_ticked(a.plot) else GAP) + len(a.foot) * fonts.height for a in self.areas
+        )
+        bar = 10.0 + SCALE_WIDTH + GAP + _widest(fonts, self._scale_ticks)
+        high = max(8.0, room / down - above - below)
+        for index, (area, margin) in enumerate(zip(self.areas, margins, strict=True)):
             assert area.column is not None
-            width, height = self._picture_size(area, wide - margin, high)
-            area.where = QRectF(round(area.column[0] + margin), round(top + above), round(width), round(height))
-            area.frames["y"] = _spaced(area, "y", area.plot.y, TICKS, lambda _text: 1.1 * fonts.height, height)
+            taken = margin + (bar if _has_scale(area.plot) else 0.0)
+            width, height = self._picture_size(area, wide - taken, high)
+            ceiling = top + above + (index // across) * room / down
+            area.where = QRectF(round(area.column[0] + margin), round(ceiling), round(width), round(height))
+            count_y = int(np.clip(height / (1.6 * fonts.height), 2, TICKS))
+            area.frames["y"] = _spaced(area, "y", area.plot.y, count_y, lambda _text: 1.1 * fonts.height, height)
             area.frames["x"] = self._fitted(area, "x")
             area.place_items(self.theme, self.thickness)
 
@@ -368,8 +380,11 @@ class FigureView(QWidget):
         if area.plot.square:
             cell = min(wide / across, high / down)
             return max(4.0, cell * across), max(4.0, cell * down)
-        largest = LARGEST_CELL * self._fonts.size
-        return max(4.0, min(wide, largest * across)), max(4.0, min(high, largest * down))
+        cells = next((mark.values.shape for mark in area.plot.marks if isinstance(mark, Heatmap)), None)
+        if cells is None:
+            return max(4.0, wide), max(4.0, high)
+        largest = LARGEST_CELL * self.fonts.size
+        return max(4.0, min(wide, largest * cells[1])), max(4.0, min(high, largest * cells[0]))
 
     def _follow_theme(self) -> None:
         # Setting the background paints everything again, even where it stays the same.
@@ -381,14 +396,16 @@ class FigureView(QWidget):
     @property
     def thickness(self) -> float:
         """How much thicker lines are than usual: with a large font one sits far away."""
-        return max(1.0, self._fonts.size / 14.0)
+        return max(1.0, self.fonts.size / 14.0)
 
     def _margins(self, area: PlotArea, height: float) -> tuple[float, float, float, float]:
         """Pixels for writing on the left, above, on the right and below; settles the vertical axes' ticks too."""
-        fonts, plot = self._fonts, area.plot
+        fonts, plot = self.fonts, area.plot
         below = GAP + 2.0 * fonts.height + 3.0 if area.names_x else 0.6 * fonts.height
         if area.names_x and (not plot.x.label or self._is_beside(plot)):
             below -= fonts.height
+        if plot.pictures is not None:
+            below = 0.6 * fonts.height
         above = 1.3 * fonts.height + 4.0 if any(_words(plot)) else 0.5 * fonts.height
         if self._is_crowded:
             above, below = 3.0, below if area.names_x else 2.0
@@ -407,10 +424,10 @@ class FigureView(QWidget):
 
     def _is_beside(self, plot: Plot) -> bool:
         """Whether the horizontal axis has its label beside its numbers: a short one, where height is scarce."""
-        return self.canvas.height() < SCARCE and self._fonts.width(plot.x.label) < 3.0 * self._fonts.size
+        return self.canvas.height() < SCARCE and self.fonts.width(plot.x.label) < 3.0 * self.fonts.size
 
     def _fitted(self, area: PlotArea, side: Side) -> Frame:
-        fonts, width = self._fonts, area.where.width()
+        fonts, width = self.fonts, area.where.width()
         count = max(2, min(TICKS + 2, int(width / (5.0 * fonts.size))))
         return _spaced(area, side, area.plot.x, count, lambda text: fonts.width(text) + 0.7 * fonts.size, width)
 
@@ -420,12 +437,12 @@ class FigureView(QWidget):
         self._scale = next(maps, None)
         self._scale_ticks: tuple[Tick, ...] = ()
         if self._scale is not None:
-            count = int(np.clip(height / (2.4 * self._fonts.height), 2, TICKS))
+            count = int(np.clip(height / (2.4 * self.fonts.height), 2, TICKS))
             self._scale_ticks = ticks(*color_limits(self._scale), self._scale.scale, count=count)
 
     def _lay_out_legend(self, width: float) -> float:
         """Break the legend into rows; its height in pixels."""
-        fonts = self._fonts
+        fonts = self.fonts
         entries = legend(*(area.plot for area in self.areas))
         if len(entries) < 2 and not any(entry.shape != "area" for entry in entries):
             entries = ()
@@ -451,8 +468,8 @@ class FigureView(QWidget):
         used = 0.0
         for entry in entries:
             # Cut in the middle: lanes differ in their letter and in what their numbers end with.
-            text = self._fonts.elided(entry.label, longest, Qt.TextElideMode.ElideMiddle)
-            wide = SAMPLE + GAP + self._fonts.width(text) + 16.0
+            text = self.fonts.elided(entry.label, longest, Qt.TextElideMode.ElideMiddle)
+            wide = SAMPLE + GAP + self.fonts.width(text) + 16.0
             if rows[-1] and used + wide > most + 16.0:
                 if len(rows) == most_rows:
                     break
@@ -474,7 +491,7 @@ class FigureView(QWidget):
             self.canvas.size(),
             ratio,
             self.theme.name,
-            self._fonts.size,
+            self.fonts.size,
             self.figure.empty,
             tuple(
                 (a.where.getRect(), *(f for side, f in a.frames.items() if side != "x"), *_words(a.plot), a.foot)
@@ -497,12 +514,12 @@ class FigureView(QWidget):
                 on_picture.end()  # a picture must not go while it is painted on
             self._backdrop, self._backdrop_key = picture, key
         painter.drawPixmap(0, 0, self._backdrop)
-        painter.setFont(self._fonts.tick)
+        painter.setFont(self.fonts.tick)
         for area in self.areas:
             self._draw_x_axis(painter, area)
 
     def _draw_backdrop(self, painter: QPainter) -> None:
-        painter.setFont(self._fonts.tick)
+        painter.setFont(self.fonts.tick)
         if self.figure is not None and self.figure.empty:
             self._write_empty(painter)
             return
@@ -517,8 +534,8 @@ class FigureView(QWidget):
         """What stands below one of several plots side by side, and the sign between it and the one before."""
         if area.column is None:
             return
-        fonts, left = self._fonts, area.column[0]
-        base = area.where.bottom() + (fonts.height + GAP if area.plot.x.ticks else GAP) + fonts.ascent
+        fonts, left = self.fonts, area.column[0]
+        base = area.where.bottom() + (fonts.height + GAP if _is_ticked(area.plot) else GAP) + fonts.ascent
         painter.setPen(QColor(self.theme.color("muted")))
         for number, line in enumerate(area.foot):
             text = fonts.elided(line, area.column[1] - left)
@@ -535,7 +552,7 @@ class FigureView(QWidget):
 
     def _write_page(self, painter: QPainter) -> None:
         """What is written below the plots."""
-        page, fonts = self._page, self._fonts
+        page, fonts = self._page, self.fonts
         if page is None:
             return
         line = fonts.height + 2.0
@@ -557,7 +574,7 @@ class FigureView(QWidget):
         painter.drawText(where, flags, self.figure.empty if self.figure is not None else "")
 
     def _draw_legend(self, painter: QPainter) -> None:
-        theme, fonts = self.theme, self._fonts
+        theme, fonts = self.theme, self.fonts
         y = 2.0
         for row in self._rows:
             x = EDGE
@@ -572,7 +589,12 @@ class FigureView(QWidget):
         theme, middle = self.theme, where.center()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
         color = theme.color(entry.color)
-        if entry.shape == "line":
+        if entry.shape == "point":
+            size, colors, rim = point_look(entry.color, entry.fill, entry.width, theme, self.thickness)
+            stamp = rimmed_stamp(entry.marker, size, *colors, rim, self.canvas.devicePixelRatioF())
+            half = 0.5 * stamp.deviceIndependentSize().width()
+            painter.drawPixmap(QPointF(middle.x() - half, middle.y() - half), stamp)
+        elif entry.shape == "line":
             shade = theme.tint(entry.color, FAINT) if entry.faint else color
             painter.setPen(pen(shade, max(1.0, entry.width * self.thickness), entry.dash))
             painter.drawLine(QPointF(where.left(), middle.y()), QPointF(where.right(), middle.y()))
@@ -602,7 +624,10 @@ class FigureView(QWidget):
         painter.restore()
 
     def _draw_axes(self, painter: QPainter, area: PlotArea) -> None:
-        theme, fonts, where = self.theme, self._fonts, area.where
+        theme, fonts, where = self.theme, self.fonts, area.where
+        if area.plot.pictures is not None:
+            self._draw_names(painter, area)
+            return
         is_map = any(isinstance(mark, Heatmap) for mark in area.plot.marks)
         self._draw_spans(painter, area, "y")
         painter.setPen(pen(theme.color("grid")))
@@ -628,7 +653,9 @@ class FigureView(QWidget):
 
     def _draw_x_axis(self, painter: QPainter, area: PlotArea) -> None:
         """What moves with time: the horizontal axis, and the rules across it."""
-        fonts, where = self._fonts, area.where
+        fonts, where = self.fonts, area.where
+        if area.plot.pictures is not None:
+            return
         self._draw_spans(painter, area, "x")
         self._draw_upright_rules(painter, area, front=False)
         painter.setPen(pen(self.theme.color("axis")))
@@ -651,7 +678,7 @@ class FigureView(QWidget):
 
     def _draw_names(self, painter: QPainter, area: PlotArea) -> None:
         """Above the axes: the plot's title, what the left axis measures, and what the right one does."""
-        theme, fonts, where, plot = self.theme, self._fonts, area.where, area.plot
+        theme, fonts, where, plot = self.theme, self.fonts, area.where, area.plot
         base = where.top() - 0.3 * fonts.height - 4.0 - fonts.descent
         if self._is_crowded:
             return
@@ -672,7 +699,9 @@ class FigureView(QWidget):
             painter.setFont(fonts.tick)
         if end - left > 3.0 * fonts.size:
             painter.setPen(QColor(theme.color("muted")))
-            painter.drawText(QPointF(left, base), fonts.elided(plot.y.label, end - left))
+            # Beside others there is little room: half a word would help nobody.
+            if area.column is None or fonts.width(plot.y.label) <= end - left:
+                painter.drawText(QPointF(left, base), fonts.elided(plot.y.label, end - left))
 
     def _span(self, area: PlotArea, span: Span) -> QRectF:
         where, side = area.where, span.across
@@ -705,6 +734,8 @@ class FigureView(QWidget):
         heatmap = self._scale
         low, high = Frame(heatmap.scale, color_limits(heatmap), ()).range
         first, last = self.areas[0].where, self.areas[-1].where
+        if self.figure is not None and self.figure.beside:
+            first = last = [area.where for area in self.areas if _has_scale(area.plot)][-1]
         bar = QRectF(first.right() + 10.0, first.top(), SCALE_WIDTH, last.bottom() - first.top())
         painter.drawImage(bar, color_strip(heatmap.colormap, self.theme.name))
         painter.setPen(QColor(self.theme.color("muted")))
@@ -714,26 +745,56 @@ class FigureView(QWidget):
 
     def _baseline(self, y: float) -> float:
         """The base line of a text whose middle is at y."""
-        return y + 0.5 * (self._fonts.ascent - self._fonts.descent)
+        return y + 0.5 * (self.fonts.ascent - self.fonts.descent)
 
     # --- in front of the data
 
     def _paint_overlay(self, painter: QPainter) -> None:
         if not self._is_laid_out:
             return
-        painter.setFont(self._fonts.tick)
+        painter.setFont(self.fonts.tick)
         for index, area in enumerate(self.areas):
             if self._is_crowded and area.plot.title:
-                title = self._fonts.elided(area.plot.title, area.where.width() - 8.0)
-                corner = QRectF(area.where.left() + 4.0, area.where.top() + 1.0, self._fonts.width(title), 0.0)
-                corner.setHeight(min(self._fonts.height, area.where.height() - 2.0))
+                title = self.fonts.elided(area.plot.title, area.where.width() - 8.0)
+                corner = QRectF(area.where.left() + 4.0, area.where.top() + 1.0, self.fonts.width(title), 0.0)
+                corner.setHeight(min(self.fonts.height, area.where.height() - 2.0))
                 self._write_on_paper(painter, corner, title, QColor(self.theme.color("text")))
+            self._draw_cell_texts(painter, area)
             self._draw_upright_rules(painter, area, front=True)
             self._draw_present(painter, area)
             self._draw_beyond(painter, area)
             self._draw_notes(painter, index, area)
         if self.reading is not None:
             self._draw_reading(painter, self.reading)
+
+    def _draw_cell_texts(self, painter: QPainter, area: PlotArea) -> None:
+        """What is written into the cells of a heatmap, where there is room for all of it."""
+        for mark in area.plot.marks:
+            colors = color_map(mark.colormap, self.theme.name) if isinstance(mark, Heatmap) and mark.texts else None
+            if not isinstance(mark, Heatmap) or colors is None or area.zoom:
+                continue
+            rows, columns = mark.values.shape
+            widest = max(self.fonts.width(text) for row in mark.texts for text in row)
+            wide, high = area.where.width() / columns, area.where.height() / rows
+            shrink = min(1.0, 0.9 * wide / max(widest, 1.0), 0.95 * high / self.fonts.height)
+            if shrink * self.fonts.size < SMALLEST_TEXT:
+                continue
+            font = QFont(self.fonts.tick)
+            font.setPixelSize(int(shrink * self.fonts.size))
+            painter.setFont(font)
+            low, top = color_limits(mark)
+            x = area.frames["x"].places(0.5 * (mark.x_edges[1:] + mark.x_edges[:-1]))
+            y = area.frames["y"].places(0.5 * (mark.y_edges[1:] + mark.y_edges[:-1]))
+            middle = int(Qt.AlignmentFlag.AlignCenter)
+            for row, texts in enumerate(mark.texts):
+                for column, text in enumerate(texts):
+                    value = (float(mark.values[row, column]) - low) / (top - low)
+                    if not text or np.isnan(value):
+                        continue
+                    at = area.to_pixels(float(x[column]), float(y[row]))
+                    painter.setPen(QColor(ink_on(colors[int(min(max(value, 0.0), 1.0) * (len(colors) - 1))])))
+                    painter.drawText(QRectF(at.x() - 0.5 * wide, at.y() - 0.5 * high, wide, high), middle, text)
+            painter.setFont(self.fonts.tick)
 
     def _draw_level_rules(self, painter: QPainter, area: PlotArea) -> None:
         """Level rules; their labels stand with the notes."""
@@ -747,7 +808,7 @@ class FigureView(QWidget):
 
     def _draw_upright_rules(self, painter: QPainter, area: PlotArea, front: bool) -> None:
         """Moments: behind the data epochs and the like, in front of them the present one."""
-        theme, fonts, where = self.theme, self._fonts, area.where
+        theme, fonts, where = self.theme, self.fonts, area.where
         low, high = area.span("x")
         written: list[tuple[float, float]] = []  # of names, from where to where; the first to come has the room
         top = self._top_of_names(area)
@@ -771,7 +832,7 @@ class FigureView(QWidget):
         top = area.where.top()
         for rule in (mark for mark in area.plot.marks if isinstance(mark, Rule) and mark.across == "y"):
             y = area.to_pixels(area.span("x")[0], area.frames["y"].place(rule.at)).y()
-            if top - 1.0 <= y < top + self._fonts.height:
+            if top - 1.0 <= y < top + self.fonts.height:
                 top = y + 2.0
         return top
 
@@ -781,7 +842,7 @@ class FigureView(QWidget):
         paper.setAlpha(190)
         painter.fillRect(box.adjusted(-2.0, 0.0, 2.0, 0.0), paper)
         painter.setPen(ink)
-        painter.drawText(QPointF(box.left(), box.top() + self._fonts.ascent), text)
+        painter.drawText(QPointF(box.left(), box.top() + self.fonts.ascent), text)
 
     def _draw_present(self, painter: QPainter, area: PlotArea) -> None:
         """The handle that one drags the present moment by, at the foot of its rule."""
@@ -846,7 +907,7 @@ class FigureView(QWidget):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
 
     def _draw_notes(self, painter: QPainter, index: int, area: PlotArea) -> None:
-        fonts, where = self._fonts, area.where
+        fonts, where = self.fonts, area.where
         low, high = area.frames["y"].limits
         moving = [
             (mark.label, "muted" if mark.color in ("grid", "axis") else mark.color)
@@ -867,7 +928,7 @@ class FigureView(QWidget):
             self._write_note(painter, text, QPointF(at.x() + shift, at.y()), note.color, where)
 
     def _write_note(self, painter: QPainter, text: str, middle: QPointF, color: str, where: QRectF) -> None:
-        wide, high = self._fonts.width(text), self._fonts.height
+        wide, high = self.fonts.width(text), self.fonts.height
         left = min(
             max(middle.x() - 0.5 * wide, where.left() + 2.0), max(where.left() + 2.0, where.right() - wide - 2.0)
         )
@@ -878,7 +939,7 @@ class FigureView(QWidget):
         """Where moving texts stand, as shares; they stay for a moment, so that they can be read while data move."""
         if count == 0:
             return []
-        fonts, where = self._fonts, area.where
+        fonts, where = self.fonts, area.where
         key = (count, where.getRect(), tuple(sorted(area.zoom.items())))
         now = time.monotonic()
         known = self._placed.get(index)
@@ -953,7 +1014,7 @@ class FigureView(QWidget):
         return "\n".join(line for one in found if one is not None for line in one.lines)
 
     def _draw_reading(self, painter: QPainter, found: Reading) -> None:
-        theme, fonts = self.theme, self._fonts
+        theme, fonts = self.theme, self.fonts
         wide = max(fonts.width(line) for line in found.lines) + 16.0
         high = len(found.lines) * (fonts.height + 1.0) + 10.0
         at = found.point
@@ -991,9 +1052,19 @@ class FigureView(QWidget):
         if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.ApplicationPaletteChange):
             self.redraw()
         elif event.type() == QEvent.Type.FontChange:
-            self._fonts = Fonts(self.font())
+            self.fonts = Fonts(self.font())
             self._placed.clear()
             self.redraw()
+
+
+def _is_ticked(plot: Plot) -> bool:
+    """Whether numbers or names stand at the horizontal axis."""
+    return plot.pictures is None and (plot.x.ticks is None or len(plot.x.ticks) > 0)
+
+
+def _has_scale(plot: Plot) -> bool:
+    """Whether it has a heatmap whose color scale is shown."""
+    return any(isinstance(mark, Heatmap) and mark.scaled for mark in plot.marks)
 
 
 def _is_present(mark: Mark) -> bool:

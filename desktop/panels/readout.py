@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PySide6.QtCore import QPointF
 
-from layerscope.core.figures.figure import Axis, Boxes, Heatmap, Line
+from layerscope.core.figures.figure import Axis, Boxes, Heatmap, Line, Pictures, Points
 from layerscope.core.figures.scales import inverse, number_text
 from layerscope.core.text import _
 
 if TYPE_CHECKING:
     from .area import PlotArea
 
+NEAR = 9.0  # pixels within which a marker is meant that no line leads to
 REACH = 36.0  # pixels within which a point is meant
 DIGITS = 4
 
@@ -43,6 +44,10 @@ def reading(area: PlotArea, position: QPointF, step: str = "") -> Reading | None
             near = _on_line(area, mark, position)
         elif isinstance(mark, Boxes):
             near = _in_boxes(area, mark, position)
+        elif isinstance(mark, Points):
+            near = _on_points(area, mark, position)
+        elif isinstance(mark, Pictures):
+            near = _in_picture(area, mark, position)
         elif isinstance(mark, Heatmap):
             near = _in_cell(area, mark, position)
         if near is not None:
@@ -87,6 +92,39 @@ def _on_line(area: PlotArea, line: Line, position: QPointF) -> tuple[float, Read
     # A line that stands back is meant only when nothing else is near.
     away = float(distance[index]) + (8.0 if line.faint else 0.0)
     return away, Reading(tuple(texts), QPointF(across[index], down[index]), line.color)
+
+
+def _on_points(area: PlotArea, points: Points, position: QPointF) -> tuple[float, Reading] | None:
+    x, y = area.frames["x"].places(points.x), area.frames["y"].places(points.y)
+    (left, right), (bottom, top) = area.span("x"), area.span("y")
+    across = area.where.left() + (x - left) / (right - left) * area.where.width()
+    down = area.where.bottom() - (y - bottom) / (top - bottom) * area.where.height()
+    distance = np.hypot(across - position.x(), down - position.y())
+    if not np.isfinite(distance).any():
+        return None
+    index = int(np.nanargmin(distance))
+    if distance[index] > NEAR:
+        return None
+    texts = [points.label] if points.label else []
+    texts += [said(area.plot.x, float(points.x[index])), said(area.plot.y, float(points.y[index]))]
+    lines = tuple(texts if points.says is None else points.says(index))
+    if not lines:
+        return None
+    # A point that is hit is meant, not the map that it stands on.
+    return 0.05 * float(distance[index]), Reading(lines, QPointF(across[index], down[index]), points.color)
+
+
+def _in_picture(area: PlotArea, pictures: Pictures, position: QPointF) -> tuple[float, Reading] | None:
+    if area.places is None or pictures.says is None:
+        return None
+    wide, high = area.places.size
+    rows, columns = pictures.values.shape[1:3]
+    for number, (left, top) in enumerate(area.places.places):
+        x, y = position.x() - area.where.left() - left, position.y() - area.where.top() - top
+        if 0.0 <= x < wide and 0.0 <= y < high:
+            lines = tuple(pictures.says(number, int(y / high * rows), int(x / wide * columns)))
+            return (0.0, Reading(lines, position, "text")) if lines else None
+    return None
 
 
 def _in_boxes(area: PlotArea, boxes: Boxes, position: QPointF) -> tuple[float, Reading] | None:

@@ -7,9 +7,9 @@ import math
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QMenu, QVBoxLayout, QWidget
 
-from layerscope.core.engine.program import Operation
 from layerscope.core.figures.scales import number_text
 from layerscope.core.text import N_, _
+from layerscope.core.walk import operation_text
 
 from .. import theme
 from ..actions import Actions
@@ -37,13 +37,6 @@ BUTTONS = (
     ("epoch_forward", True),
 )
 
-PHASES = {
-    "data": N_("data"),
-    "forward": N_("forward"),
-    "loss": N_("loss"),
-    "backward": N_("backward"),
-    "update": N_("update"),
-}
 PHASE_COLORS = {"data": "muted", "forward": "accent", "loss": "text", "backward": "warning", "update": "good"}
 
 
@@ -200,8 +193,8 @@ class TransportBar(QFrame):
         if wire is None:
             self._operation.setText("")
             return
-        what = operation_words(self._session, wire.operation)
-        text = _("{what}  ({done} of {total})").format(what=what, done=wire.done, total=wire.total)
+        what = operation_text(self._session.plan(wire.lane), wire.operation)
+        text = _("operation {done} of {total}: {what}").format(what=what, done=wire.done, total=wire.total)
         color = theme.current().color(PHASE_COLORS.get(wire.operation.phase, "text"))
         self._operation.setStyleSheet(f"color: {color}")
         if self._operation.text() != text:
@@ -229,22 +222,6 @@ def marks_of(session: Session) -> tuple[Mark, ...]:
             text = _("lane {name} was forked from {parent} here") if parent else _("lane {name} was forked here")
             found.append(Mark(state.origin.step, "fork", text.format(name=state.name, parent=parent)))
     return tuple(sorted(found, key=lambda mark: mark.step))
-
-
-def operation_words(session: Session, operation: Operation) -> str:
-    """What an operation is, for people: "backward · layer 4 Sigmoid"."""
-    phase = _(PHASES.get(operation.phase, operation.phase))
-    names = {"data": _("minibatch"), "loss": _("loss"), "optimizer": _("optimizer")}
-    where = names.get(operation.path, "")
-    if not where:
-        cards = session.plan(session.selected_lane).cards
-        place = next((i for i, card in enumerate(cards) if card.path == operation.path), None)
-        if place is None:
-            return f"{phase} · {operation.path}"
-        # counted as on the figures' axis: layers with weights, each with the functions that follow it
-        number = max(1, sum(bool(card.parameters) for card in cards[: place + 1]))
-        where = _("layer {number} {title}").format(number=number, title=cards[place].layer.title())
-    return phase if where == phase else f"{phase} · {where}"
 
 
 def _rate(rate: float) -> str:

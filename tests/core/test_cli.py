@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -266,6 +267,17 @@ def test_check_shows_shapes_theory_and_the_gradient_check(file, capsys):
     assert "780" in out  # 64 * 12 + 12
     assert "passed" in out
     assert "no depth scales" in out  # one hidden layer
+
+
+def test_check_asks_the_doctor_before_training(file, capsys):
+    assert cli.main(["check", file]) == 0
+    assert "rules find nothing before training" in capsys.readouterr().out
+    zoo = Path(__file__).parents[2] / "sample_data" / "zoo"
+    assert cli.main(["check", str(zoo / "inputs-table.json")]) == 0
+    said = capsys.readouterr().out.splitlines()
+    first = next(i for i, line in enumerate(said) if line.startswith("doctor: Inputs are not scaled: from 0 to 15.5"))
+    assert said[first + 1].startswith("  try: Standardize the inputs")
+    assert said[first + 2].startswith("  and so: ")
 
 
 def test_check_says_how_deep_the_network_may_be_and_what_reaches_its_first_layer(tmp_path, capsys):

@@ -373,8 +373,38 @@ def test_training_pauses_at_the_first_loss_that_is_not_finite(qtbot, session):
     losses = session.scene.lanes[0].view.values("loss")
     assert np.isfinite(losses[: session.position]).all()
     assert not np.isfinite(session.scene.lanes[0].view.at("loss", session.position))
+    assert f"tep {session.position:,}" in session.diagnosis
+    assert "learning rate" in session.diagnosis
+    failed = session.position
     session.back("minibatch")
-    until(qtbot, lambda: settled(session) and session.notice == "")
+    until(qtbot, lambda: settled(session) and session.notice == "" and session.diagnosis == "")
+    assert session.position == failed - 1
+    for _again in range(2):  # it is said whenever one arrives, and when one wants to go on from there
+        session.forward("minibatch")
+        until(qtbot, lambda: settled(session) and session.diagnosis != "" and not session.playing)
+        assert session.position == failed
+    session.play()
+    until(qtbot, lambda: settled(session) and session.diagnosis != "" and not session.playing)
+    assert session.position == failed
+
+
+def test_a_lane_that_fails_stays_while_the_others_go_on(qtbot, session):
+    session.set_value("training.optimizer.learning_rate", 1e6)
+    for index in (1, 3):
+        session.set_value(f"network.{index}.function", "relu")
+    session.add_lane(with_value(session.lanes[0].experiment, "training.optimizer.learning_rate", 0.01))
+    until(qtbot, lambda: settled(session))
+    session.play()
+    until(qtbot, lambda: session.diagnosis != "" and settled(session) and not session.playing)
+    failed = session.position
+    session.play()
+    until(qtbot, lambda: session.position > failed + 20)
+    session.pause()
+    until(qtbot, lambda: settled(session) and not session.playing)
+    views = [lane.view for lane in session.scene.lanes]
+    assert int(views[0].kept_steps[-1]) == failed
+    assert np.isfinite(views[1].values("loss")).all()
+    assert int(views[1].kept_steps[-1]) >= failed + 20
 
 
 @pytest.mark.parametrize("hook", ["advance", "view", "look"])

@@ -207,7 +207,8 @@ def test_transport_says_where_training_stands(qtbot, window):
     session.forward("operation")
     session.forward("operation")
     qtbot.waitUntil(lambda: session.wire is not None and session.wire.done == 3, timeout=TIMEOUT)
-    assert window.transport._operation.text().startswith("forward · layer 1 Sigmoid  (3 of ")
+    said = window.transport._operation.text()
+    assert said == f"operation 3 of {session.wire.total}: output of layer 1 Sigmoid"
 
 
 def test_what_cannot_be_trained_is_not_offered(qtbot, window):
@@ -281,6 +282,26 @@ def test_find_a_learning_rate_adds_a_lane_and_shows_its_figure(qtbot, window):
 
 
 # --- files
+
+
+def test_a_training_that_fails_offers_its_autopsy(qtbot, window):
+    session = window.session
+    session.set_value("training.optimizer.learning_rate", 1e6)
+    for index in (1, 3):
+        session.set_value(f"network.{index}.function", "relu")
+    qtbot.waitUntil(lambda: session.exact, timeout=TIMEOUT)
+    assert not window.diagnosis.isVisible()
+    session.play()
+    qtbot.waitUntil(window.diagnosis.isVisible, timeout=TIMEOUT)
+    assert "learning rate" in window.diagnosis.text()
+    panel = next(panel for panel in window.panels.panels if panel.name == "autopsy")
+    assert not panel.isVisible()
+    window.diagnosis.button.click()
+    assert panel.isVisible()
+    qtbot.waitUntil(lambda: panel.view.figure is not None and bool(panel.view.figure.words), timeout=TIMEOUT)
+    assert any("Try:" in " ".join(words.pieces) for words in panel.view.figure.words)
+    session.back("minibatch")
+    qtbot.waitUntil(lambda: not window.diagnosis.isVisible(), timeout=TIMEOUT)
 
 
 def test_save_writes_the_file_and_takes_the_star_away(qtbot, window, small_file):

@@ -281,6 +281,16 @@ class Case:
         prediction   what theory calls it, a field of `LayerPrediction`
         backward     it comes from the loss: what is multiplied on the way back
         """
+        asked = quantity, prediction, backward
+        if asked not in self._slopes:
+            self._slopes[asked] = self._slope(*asked)
+        return self._slopes[asked]
+
+    @cached_property
+    def _slopes(self) -> dict[tuple[str, str, bool], Slope | None]:
+        return {}  # several rules ask for the same
+
+    def _slope(self, quantity: str, prediction: str, backward: bool) -> Slope | None:
         places = self.hidden
         if len(places) < FEWEST or not len(self.rows):
             return None

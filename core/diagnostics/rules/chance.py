@@ -13,7 +13,7 @@ from ...schedules.range_test import RangeTest
 from ...text import N_, _
 from ..course import Course, fall_per_step
 from ..proposal import Insert, Proposal
-from .base import Case, Evidence, Finding, Rule
+from .base import Case, Evidence, Finding, Rule, in_short, percent
 
 FALLING = 0.03  # part of itself that the loss of a network on its way still loses in the last half of the steps
 NOISY = 0.5  # share of wrong labels from which on there is next to nothing to learn
@@ -67,6 +67,13 @@ class Chance(Rule, frozen=True, kw_only=True, tag="chance"):
         proposals = self._own_causes(case, course)
         # What the experiment itself says is so from the start; else it is known since the loss has not fallen.
         since = int(case.view.steps[0]) if proposals else max(int(case.view.steps[0]), course.last_step - half)
+        narrow = tuple(
+            (f"network.{i}.units", 32)
+            for i, layer in enumerate(case.experiment.network[:-1])
+            if isinstance(layer, Dense) and layer.units < 8
+        )
+        if narrow:
+            proposals.append(Proposal(_("32 units in the narrow layers"), narrow))
         adam = {"kind": "adam", "learning_rate": 0.003}
         proposals.append(Proposal(_("Adam with a learning rate of 0.003"), (("training.optimizer", adam),)))
         accuracy = float(np.mean(case.view.some("accuracy", course.recent)))
@@ -74,8 +81,8 @@ class Chance(Rule, frozen=True, kw_only=True, tag="chance"):
         return Finding(
             rule="chance",
             severity="alarm",
-            headline=_("After {steps} steps the loss is {level:.3g}, no better than guessing ({chance:.3g})").format(
-                steps=course.known, level=course.level, chance=case.chance
+            headline=_("After {steps} steps the loss is {level}, no better than guessing ({chance})").format(
+                steps=course.known, level=in_short(course.level, 3), chance=in_short(case.chance, 3)
             ),
             explanation=_(
                 "A network that gives every class the same probability has this loss. Either nothing reaches the "
@@ -93,7 +100,7 @@ class Chance(Rule, frozen=True, kw_only=True, tag="chance"):
     def _own_causes(self, case: Case, course: Course) -> list[Proposal]:
         """What to try where the experiment says why nothing is learned; empty where it does not."""
         experiment = case.experiment
-        training, layers = experiment.training, experiment.network
+        training = experiment.training
         found = []
         if not any(card is not None and card.layer.group == "function" for card in case.cards):
             found.append(_functions(case))
@@ -103,8 +110,8 @@ class Chance(Rule, frozen=True, kw_only=True, tag="chance"):
         if training.regularizers and (penalty > course.level / 2 or now < SHRUNK * first):
             found.append(Proposal(_("Train without weight decay and penalties"), (("training.regularizers", []),)))
         if experiment.data.label_noise >= NOISY:
-            sentence = _("Train with the right labels: {share:.0f} % of them are wrong now").format(
-                share=100 * experiment.data.label_noise
+            sentence = _("Train with the right labels: {share} of them are wrong now").format(
+                share=percent(experiment.data.label_noise)
             )
             found.append(Proposal(sentence, (("data.label_noise", 0.0),)))
         strong = tuple(
@@ -116,13 +123,6 @@ class Chance(Rule, frozen=True, kw_only=True, tag="chance"):
         )
         if strong:
             found.append(Proposal(_("Dropout of a fifth"), strong))
-        narrow = tuple(
-            (f"network.{i}.units", 32)
-            for i, layer in enumerate(layers[:-1])
-            if isinstance(layer, Dense) and layer.units < 8
-        )
-        if narrow:
-            found.append(Proposal(_("32 units in the narrow layers"), narrow))
         return found
 
 

@@ -11,11 +11,13 @@ from ...fields import about
 from ...text import N_, _
 from ..course import middle
 from ..proposal import Proposal
-from .base import Case, Evidence, Finding, Rule, sustained
+from .base import Case, Evidence, Finding, Rule, percent, sustained
 
 FEWEST = 100  # steps: a gradient is large at the beginning, and clipping is there for that
 RECENT = 50  # rows that are looked at
 SAME = 1e-5  # part by which two norms differ from rounding alone
+# Their steps are as long as the gradient; the others divide by its size, and clipping changes less of what they do.
+FOLLOW_THE_LENGTH = ("sgd", "momentum", "nesterov")
 KEPT = 0.9  # share of the gradients that the proposed threshold leaves as they are
 
 
@@ -58,22 +60,23 @@ class ClippingAlwaysActive(Rule, frozen=True, kw_only=True, tag="clipping"):
         if not left.size:
             return None
         share, usual = float(np.mean(left < 1 - SAME)), middle(left)
-        if share < self.share or usual > self.shortened:
+        adaptive = case.experiment.training.optimizer.kind_name() not in FOLLOW_THE_LENGTH
+        if share < self.share or usual > (self.alarm if adaptive else self.shortened):
             return None
         past = case.over_time("clipped_gradient_norm") / _positive(case.over_time("gradient_norm"))
         return Finding(
             rule="clipping",
-            severity="alarm" if usual < self.alarm else "warning",
-            headline=_(
-                "Clipping is active in {share:.0f} % of the steps and leaves {left:.2g} % of the gradient"
-            ).format(share=100 * share, left=100 * usual),
+            severity="alarm" if usual < self.alarm and not adaptive else "warning",
+            headline=_("Clipping acts in {share} of the steps and leaves {left} of the gradient").format(
+                share=percent(share), left=percent(usual)
+            ),
             explanation=_(
                 "Clipping is meant for the rare wild step; here the threshold of {threshold:g} lies below the usual "
                 "gradient. All steps then have nearly one length, and the network can neither hurry nor settle down."
             ).format(threshold=clipping_threshold(case)),
             evidence=(
-                Evidence(_("share of the recent steps that are shortened"), share, self.share),
-                Evidence(_("length that is left of the gradient"), usual, self.shortened, "clipped_gradient_norm"),
+                Evidence(_("share of the gradient's length that is left"), usual, self.shortened, below=True),
+                Evidence(_("share of the recent steps that are shortened"), share, self.share, below=False),
             ),
             first_step=sustained(case.steps, ~(past >= 1 - SAME)),
             last_step=int(case.steps[-1]),

@@ -50,7 +50,7 @@ class NonFinite(Rule, frozen=True, kw_only=True, tag="nonfinite"):
         losses = losses[np.isfinite(losses)]
         grown = float(losses[-1] / losses[0]) if len(losses) > 1 and losses[0] > 0 else math.nan
         share = self._share(case, row, index)
-        layer = case.name(index) if index is not None else _("the loss")
+        layer = case.name(index) if index is not None else _("the whole network")
         places = {
             "activation": _("the output of {layer}"),
             "gradient": _("the gradient of {layer}"),
@@ -77,7 +77,7 @@ class NonFinite(Rule, frozen=True, kw_only=True, tag="nonfinite"):
             )
         evidence = [Evidence(_("share of the numbers there that are not finite"), share, 0.0)]
         if math.isfinite(grown):
-            evidence.append(Evidence(_("growth of the loss in the steps before"), grown, self.growth, "loss"))
+            evidence.append(Evidence(_("growth of the loss in the steps before"), grown, self.growth))
         return Finding(
             rule="nonfinite",
             severity="warning" if testing else "alarm",
@@ -103,6 +103,7 @@ class NonFinite(Rule, frozen=True, kw_only=True, tag="nonfinite"):
             strange = (case.over_time("activation.nonfinite_fraction") > 0).any(axis=1)
             skipped = case.over_time("skipped") > 0
             strange |= np.isinf(case.over_time("gradient.norm")).any(axis=1) & ~skipped
+        strange |= ~np.isfinite(case.over_time("gradient_norm")) & ~skipped
         strange |= ~np.isfinite(case.over_time("weight.norm")[:, case.weighted]).all(axis=1)
         for row in case.rows[strange]:
             if self._bad(case, int(row)) is not None:
@@ -128,6 +129,10 @@ class NonFinite(Rule, frozen=True, kw_only=True, tag="nonfinite"):
         wrong = np.flatnonzero(np.isinf(norms) | (np.isnan(norms) & ~np.isnan(at_first)))
         if wrong.size:
             return "gradient", int(wrong[-1])
+        if not np.isfinite(view.some("gradient_norm", rows)[0]):
+            shares = view.some("weight_gradient.norm", rows)[0][case.weighted]
+            wrong = np.flatnonzero(~np.isfinite(shares))  # backward, the last layer is the first
+            return "gradient", int(case.weighted[wrong[-1]]) if wrong.size else None
         weights = view.some("weight.norm", rows)[0][case.weighted]
         wrong = np.flatnonzero(~np.isfinite(weights))
         if wrong.size and np.isfinite(view.some("weight.norm", np.array([0]))[0][case.weighted]).all():

@@ -11,9 +11,9 @@ from ...fields import about
 from ...layers.activation import ActivationLayer
 from ...layers.dense import Dense
 from ...layers.dropout import Dropout
-from ...text import N_, _, ngettext
+from ...text import N_, _
 from ..proposal import Insert, Proposal
-from .base import Case, Evidence, Finding, Rule
+from .base import Case, Evidence, Finding, Rule, in_short
 
 FEWEST = 4  # evaluations; before, an ascent may be chance
 WAITED = 2  # evaluations since the best one
@@ -54,7 +54,9 @@ class Overfitting(Rule, frozen=True, kw_only=True, tag="overfitting"):
         if stopping is not None and stopping.restore_best:
             return None  # taken care of: the weights of the best evaluation are kept
         view, course = case.view, case.course
-        known = view.validation_steps <= case.step + 1
+        # What was evaluated behind the last step of all is known as well.
+        ends = not len(view.steps) or case.step >= int(view.steps[-1])
+        known = view.validation_steps <= (case.step + view.stride if ends else case.step)
         steps, losses = view.validation_steps[known], view.validation_loss[known]
         steps, losses = steps[np.isfinite(losses)], losses[np.isfinite(losses)]
         if course is None or len(losses) < FEWEST:
@@ -70,23 +72,18 @@ class Overfitting(Rule, frozen=True, kw_only=True, tag="overfitting"):
         if not course.level < WENT_ON * then:
             return None
         rise = now / least - 1 if least > 0 else math.inf
-        waited = len(losses) - 1 - best
         return Finding(
             rule="overfitting",
             severity="alarm" if rise > self.alarm else "warning",
-            headline=ngettext(
-                "The network overfits: the validation loss was best at step {step} ({least:.3g}) and is {now:.3g} "
-                "{waited} evaluation later",
-                "The network overfits: the validation loss was best at step {step} ({least:.3g}) and is {now:.3g} "
-                "{waited} evaluations later",
-                waited,
-            ).format(step=int(steps[best]), least=least, now=now, waited=waited),
+            headline=_("Overfitting: the validation loss was {least} at step {step} and is {now} now").format(
+                step=int(steps[best]), least=in_short(least, 3), now=in_short(now, 3)
+            ),
             explanation=_(
                 "The training loss went on falling from {then:.2g} to {level:.2g}, but what is learned now holds for "
                 "the training samples only, noise included. Fewer ways to learn by heart, or an earlier end, help."
             ).format(then=then, level=course.level),
             evidence=(
-                Evidence(_("rise of the validation loss above its least"), rise, self.rise, "validation_loss"),
+                Evidence(_("rise of the validation loss above its least"), rise, self.rise),
                 Evidence(_("validation loss by training loss"), now / max(course.level, 1e-300), 1 + self.rise),
                 Evidence(_("steps since the best evaluation"), float(steps[-1] - steps[best]), float(WAITED)),
             ),

@@ -10,7 +10,7 @@ from ...schedules.range_test import RangeTest
 from ...text import N_, _
 from ..course import FEWEST, RATE, Course, learning_rate
 from ..proposal import Proposal
-from .base import Case, Evidence, Finding, Rule
+from .base import Case, Evidence, Finding, Rule, in_short
 
 JUMP = 10.0  # times the loss at the start: nothing has to be waited for
 PATIENCE = 150  # steps in which a network may still find back after its first ones
@@ -86,33 +86,33 @@ class RateTooHigh(Rule, frozen=True, kw_only=True, tag="rate_too_high"):
         rises = course.level > self.rise * course.best and promise > SIDEWAYS
         above = course.level > self.rise * course.start
         if (rises or above) and course.level > self.harmless * course.start:
-            sentence = _("The loss rises: {level:.3g} now, {best:.3g} around step {step}").format(
-                level=course.level, best=course.best, step=course.best_step
+            sentence = _("The loss rises: {level} now, {best} around step {step}").format(
+                level=in_short(course.level, 3), best=in_short(course.best, 3), step=course.best_step
             )
             if course.best >= course.start or course.best == course.level:
-                sentence = _("The loss is above its start: {level:.3g} now, {start:.3g} at first").format(
-                    level=course.level, start=course.start
+                sentence = _("The loss is above its start: {level} now, {start} at first").format(
+                    level=in_short(course.level, 3), start=in_short(course.start, 3)
                 )
             decisive = self._risen(course)
             since = min(course.best_step, course.off_step)
             if course.early > self.overshoot:
                 since = self._since(case, course)
         elif promise > self.overshoot and course.level > self.harmless * course.start:
-            sentence = _(
-                "Steps overshoot: in a straight line each would lower the loss by {promise:.2g} times what there is"
-            ).format(promise=promise)
+            sentence = _("Steps overshoot: each promises to lower the loss by {promise} times what there is").format(
+                promise=in_short(promise)
+            )
             decisive, since = self._promised(promise), self._since(case, course)
         elif thrown and course.unlearned:
-            sentence = _("Steps threw the network off: the loss rose to {peak:.3g} and is {level:.3g} now").format(
-                peak=course.peak, level=course.level
+            sentence = _("Steps threw the network off: the loss rose to {peak} and is {level} now").format(
+                peak=in_short(course.peak, 3), level=in_short(course.level, 3)
             )
             decisive = Evidence(_("greatest loss by the first"), course.peak / course.start, self.spike)
             since = self._since(case, course) if course.early > self.overshoot else course.off_step
         elif overshot and course.unlearned:
             most = max(course.early, course.first)
             sentence = _(
-                "The first steps overshot: each promised {promise:.2g} times the loss, which is still {level:.3g}"
-            ).format(promise=most, level=course.level)
+                "The first steps overshot: each promised {promise} times the loss, which is still {level}"
+            ).format(promise=in_short(most), level=in_short(course.level, 3))
             decisive = Evidence(_("fall that the first steps promised, by the loss"), most, self.overshoot / 2)
             since = self._after_first(case)
         else:

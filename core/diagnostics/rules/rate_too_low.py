@@ -12,7 +12,7 @@ from ...schedules.range_test import RangeTest
 from ...text import N_, _
 from ..course import RATE, Course, fall_per_step, learning_rate, middle, planned_rates
 from ..proposal import Proposal
-from .base import Case, Evidence, Finding, Rule
+from .base import Case, Evidence, Finding, Rule, in_short, percent
 
 FEWEST = 50  # steps before anything is said
 ALIVE = 0.05  # ‖∂L/∂W‖ ‖W‖ / loss of a layer: what weights twice as long would change, in a straight line
@@ -64,6 +64,8 @@ class RateTooLow(Rule, frozen=True, kw_only=True, tag="rate_too_low"):
             return None
         if course.level < self.unlearned * course.start or course.peak > 3 * course.start:
             return None
+        if int(case.view.steps[0]) > 0 and not math.isfinite(case.chance):
+            return None  # a fork: how far down the loss has come since the very beginning is not known
         ratios = case.view.some("update_ratio", course.recent)
         medians = [median for column in ratios.T if math.isfinite(median := middle(column))]
         ratio = max(medians, default=math.nan)
@@ -78,22 +80,20 @@ class RateTooLow(Rule, frozen=True, kw_only=True, tag="rate_too_low"):
         if not fall < self.fall:
             return None
         rate = learning_rate(case)
-        sentence = _(
-            "The loss falls by {fall:.2g} % per epoch only: no weights change by more than {ratio:.1g} of themselves"
-        )
+        sentence = _("The loss falls by only {fall} per epoch: a step changes weights by {ratio}")
         if fall <= 0:
-            sentence = _("The loss does not fall: no weights change by more than {ratio:.1g} of themselves")
+            sentence = _("The loss does not fall: a step changes weights by {ratio} of themselves")
         return Finding(
             rule="rate_too_low",
             severity="alarm" if ratio < self.ratio / 10 else "warning",
-            headline=sentence.format(fall=100 * fall, ratio=ratio),
+            headline=sentence.format(fall=percent(fall), ratio=in_short(ratio, 1)),
             explanation=_(
                 "The gradient shows the way, but the learning rate of {rate:g} makes the steps so short that training "
                 "takes many times longer than it must. A step should change weights by a thousandth of their size."
             ).format(rate=rate),
             evidence=(
-                Evidence(_("update ratio of the layer that moves most"), ratio, self.ratio, "update_ratio"),
-                Evidence(_("fall of the loss per epoch, share"), fall, self.fall),
+                Evidence(_("update ratio of the layer that moves most"), ratio, self.ratio, "update_ratio", below=True),
+                Evidence(_("fall of the loss per epoch, share"), fall, self.fall, below=True),
             ),
             first_step=int(case.view.steps[0]),
             last_step=int(case.steps[-1]),

@@ -13,7 +13,7 @@ from ...layers.batch_norm import BatchNorm
 from ...network import Card
 from ...text import N_, _
 from ..proposal import Proposal
-from .base import Case, Evidence, Finding, Rule
+from .base import Case, Evidence, Finding, Rule, percent
 
 LARGER = 32  # samples that are proposed
 JUMP = 0.1  # of a standard deviation: what is measured is less than what single units see
@@ -59,7 +59,7 @@ class SmallBatchNorm(Rule, frozen=True, kw_only=True, tag="small_batch_norm"):
     ] = 4
 
     def examine(self, case: Case) -> Finding | None:
-        samples = self._samples(case)
+        samples = case.experiment.training.batch_size
         found = [
             (index, card, samples * positions(card))
             for index, card in enumerate(case.cards)
@@ -77,9 +77,7 @@ class SmallBatchNorm(Rule, frozen=True, kw_only=True, tag="small_batch_norm"):
         decisive = Evidence(_("values that a mean rests on"), float(values), float(self.values))
         if enough:
             decisive = Evidence(_("images in a minibatch"), float(samples), float(self.images))
-        noise = _("Noise of a mean: {mean:.0f} % of a standard deviation; of a variance: {variance:.0f} %").format(
-            mean=100 / math.sqrt(values), variance=100 * math.sqrt(2 / max(values - 1, 1))
-        )
+        noise = percent(1 / math.sqrt(values))
         measured = self._jumps(case, [index for index, _card, _values in few])
         evidence = [decisive]
         if math.isfinite(measured):
@@ -98,13 +96,10 @@ class SmallBatchNorm(Rule, frozen=True, kw_only=True, tag="small_batch_norm"):
             rule="small_batch_norm",
             severity="alarm" if values < self.alarm else "warning",
             headline=(
-                _("Batch norm rests on {values} values at a time")
-                if not enough
-                else _("Batch norm rests on {samples} images at a time")
-            ).format(values=values, samples=samples)
-            + ": "
-            + noise[:1].lower()
-            + noise[1:],
+                _("Batch norm rests on {samples} images: their pixels are alike, and means jump")
+                if enough
+                else _("Batch norm rests on {values} values: a mean is off by {noise} of a deviation")
+            ).format(values=values, samples=samples, noise=noise),
             explanation=_(
                 "Every sample is shifted and scaled by what its few neighbors in the minibatch happen to be, which is "
                 "noise. When the network is evaluated, running statistics take their place, and it behaves differently."
@@ -115,11 +110,6 @@ class SmallBatchNorm(Rule, frozen=True, kw_only=True, tag="small_batch_norm"):
             last_step=int(steps[-1]) if len(steps) else case.step,
             proposals=case.fitting(self._proposals(case, few)),
         )
-
-    def _samples(self, case: Case) -> int:
-        """Samples in a minibatch; no more than there are."""
-        # An epoch of a single step holds all samples, of which there may be fewer than the batch size.
-        return int(case.experiment.training.batch_size)
 
     def _jumps(self, case: Case, indices: list[int]) -> float:
         """How far the mean of what the normalizations are given jumps between two steps, by its deviation; the largest.
@@ -139,7 +129,7 @@ class SmallBatchNorm(Rule, frozen=True, kw_only=True, tag="small_batch_norm"):
 
     def _gap(self, case: Case) -> float:
         """The last validation loss by the present training loss."""
-        known = np.flatnonzero(case.view.validation_steps <= case.step + 1)
+        known = np.flatnonzero(case.view.validation_steps <= case.step)
         if case.course is None or len(known) < 2 or case.course.level <= 0:
             return math.nan
         return float(case.view.validation_loss[known[-1]]) / case.course.level

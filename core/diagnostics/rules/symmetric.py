@@ -37,7 +37,11 @@ class Symmetric(Rule, frozen=True, kw_only=True, tag="symmetric"):
         if detail is None or len(places) < 2:
             return None
         shares = case.measured(QUANTITY)[places]
+        # Units that start apart never become copies, but beside a weight that has run away all others look alike.
+        known = [d.measured[QUANTITY] for d in case.view.details if d.step <= case.step and QUANTITY in d.measured]
         alike = shares > self.warn
+        for earlier in known:
+            alike &= np.asarray(earlier)[places] > self.warn
         # The units of the last layer are told apart by the targets. Before the first step, a layer is told apart by
         # the next one's weights, unless they are equal as well; after it, whatever is still alike stays so.
         hidden = alike[:-1].copy()

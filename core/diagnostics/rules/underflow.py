@@ -12,7 +12,7 @@ from ...fields import about
 from ...text import N_, _
 from ..course import middle
 from ..proposal import Proposal
-from .base import Case, Evidence, Finding, Rule, sustained
+from .base import Case, Evidence, Finding, Rule, in_short, percent, sustained
 
 RECENT = 50  # rows that are looked at
 HALF_STEP = {"float16": 2.0**-12, "bfloat16": 2.0**-9}  # part of a weight at most that a smaller update is rounded away
@@ -85,14 +85,14 @@ class Underflow(Rule, frozen=True, kw_only=True, tag="underflow"):
         return Finding(
             rule="underflow",
             severity="alarm" if shares[worst] > self.alarm else "warning",
-            headline=_("{share:.0f} % of the gradient is rounded to zero in {layer}").format(
-                share=100 * shares[worst], layer=case.name(worst)
+            headline=_("{share} of the gradient is rounded to zero in {layer}").format(
+                share=percent(float(shares[worst])), layer=case.name(worst)
             ),
             explanation=_(
                 "Numbers in {precision} end at {smallest:.0e}: what is smaller becomes zero, and such weights learn "
                 "nothing. The gradient is multiplied by {scale:g} on the way back; a larger factor would save it."
             ).format(precision=precision_of(case), smallest=smallest_of(case), scale=scale),
-            evidence=(Evidence(what[name], float(shares[worst]), limit, f"{name}.underflow"),),
+            evidence=(Evidence(what[name], float(shares[worst]), limit),),
             layers=tuple(case.view.layers[i] for i in np.flatnonzero(shares > limit)),
             first_step=sustained(case.steps, past),
             last_step=int(case.steps[-1]),
@@ -137,9 +137,9 @@ class Underflow(Rule, frozen=True, kw_only=True, tag="underflow"):
         return Finding(
             rule="underflow",
             severity="alarm",
-            headline=_(
-                "Updates are lost beside their weights: {ratio:.1g} of them, and {least:.1g} is rounded away"
-            ).format(ratio=medians[worst], least=least),
+            headline=_("Updates are {ratio} of the weights, and what is below {least} is rounded away").format(
+                ratio=in_short(float(medians[worst]), 1), least=in_short(least, 1)
+            ),
             explanation=_(
                 "A weight in {precision} has neighbors no nearer than {step:.1g} of itself, and an update of less than "
                 "half of that leaves it where it is. Master weights of 32 bits add up small updates until they count."
@@ -167,14 +167,14 @@ class Underflow(Rule, frozen=True, kw_only=True, tag="underflow"):
         return Finding(
             rule="underflow",
             severity="alarm" if share > 0.5 else "warning",
-            headline=_("{share:.0f} % of the steps are skipped: the loss scale makes gradients infinite").format(
-                share=100 * share
+            headline=_("{share} of the steps are skipped: the loss scale makes gradients infinite").format(
+                share=percent(share)
             ),
             explanation=_(
                 "The scale of the loss saves small gradients from being rounded to zero, but here it makes large ones "
                 "larger than {precision} can hold. A step with such a gradient changes no weights."
             ).format(precision=precision_of(case)),
-            evidence=(Evidence(_("share of the recent steps that are skipped"), share, self.skipped, "skipped"),),
+            evidence=(Evidence(_("share of the recent steps that are skipped"), share, self.skipped),),
             first_step=sustained(case.steps, ~(skipped == 0)),
             last_step=int(case.steps[-1]),
             proposals=case.fitting(self._proposals(case)),

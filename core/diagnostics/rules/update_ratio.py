@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...experiment import Experiment
 from ...fields import about
@@ -57,11 +58,11 @@ class UpdateRatio(Rule, frozen=True, kw_only=True, tag="update_ratio"):
             above=0.0,
             scale="log",
         ),
-    ] = 0.1
+    ] = 0.05
 
     def examine(self, case: Case) -> Finding | None:
         case = case.sound
-        places = case.weighted
+        places = _looked_at(case)
         if len(case.rows) < SETTLED or not len(places) or case.learned:
             return None
         ratios = case.over_time(QUANTITY)[:, places]
@@ -107,7 +108,7 @@ class UpdateRatio(Rule, frozen=True, kw_only=True, tag="update_ratio"):
         )
 
     def measure(self, case: Case) -> Evidence | None:
-        places = case.weighted
+        places = _looked_at(case)
         if len(case.rows) < SETTLED or not len(places):
             return None
         now = np.median(case.over_time(QUANTITY)[-SETTLED:][:, places], axis=0)
@@ -123,6 +124,16 @@ class UpdateRatio(Rule, frozen=True, kw_only=True, tag="update_ratio"):
         if quantity != QUANTITY:
             return ()
         return ((self.low, _("hardly learns")), (self.high, _("too long steps")))
+
+
+def _looked_at(case: Case) -> NDArray[np.int64]:
+    """The layers with weights, but for those that start at zero: these must change by many times their size at first,
+    as is meant where the output layer of a network or the last one of a block is drawn so.
+    """
+    places = case.weighted
+    if not len(case.rows):
+        return places
+    return places[~(case.over_time("weight.norm")[0, places] == 0.0)]
 
 
 def _proposals(experiment: Experiment, plan: Plan, rate: float) -> Iterator[Proposal]:

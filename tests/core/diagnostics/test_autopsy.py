@@ -344,7 +344,10 @@ def test_the_figure_draws_what_grew_and_marks_the_step():
     assert len(lines) == 3
     assert all(line.label.startswith("A: ") for line in lines)
     assert np.isnan(lines[0].y[-1])  # the failing step is a gap
-    assert [remark.head for remark in figure.remarks] == ["A: What", "Why", "Try"]
+    said = [" ".join(words.pieces) for words in figure.words]
+    assert said[0].startswith("A: The way forward through Dense")
+    assert said[1] == "The learning rate 10 is too large."
+    assert said[2].startswith("Try: learning rate")
     assert set(figure.table["lane"]) == {"A"}
     alone = scene_of([("B", "", well)], studies=[STUDY])
     assert kind.build(alone, kind.options()).empty == "Nothing has failed: every value is finite."
@@ -357,5 +360,6 @@ def test_a_failure_in_the_first_step_has_no_curves_but_its_sentences():
     run.advance(3)
     shown = scene_of([("A", "", run)], studies=[STUDY])
     figure = FIGURES["autopsy"].build(shown, FIGURES["autopsy"].options())
-    assert "first step" in figure.empty
-    assert "variance is 0" in figure.remarks[1].text
+    assert "1/σ of Batch norm 1 infinite" in figure.empty  # nothing could grow before: there are words only
+    assert "variance is 0" in figure.empty
+    assert "Try: ε = 1e-5." in figure.empty

@@ -278,6 +278,29 @@ def test_a_record_without_histograms_is_read(tmp_path):
     assert all(not d.histograms for d in again.details)
 
 
+def test_steps_from_before_a_fork_with_more_layers_are_saved(tmp_path):
+    run = Run(sample())
+    run.advance(20)
+    more = experiment(
+        dense(12), act("tanh"), dense(11, "he_normal"), act("relu"), dense(9), act("tanh"), dense(10), batch_size=32
+    )
+    child = run.fork(more)
+    child.advance(15)
+    view = child.record.view()
+    assert {len(d.histograms["activation"].layers) for d in view.details} == {5, 7}
+    record.save(view, tmp_path)
+    again = record.load(tmp_path / "record.npz")
+    assert [d.step for d in again.details] == [d.step for d in view.details]
+    for before, after in zip(view.details, again.details, strict=True):
+        for quantity in before.histograms:
+            for layer in range(7):
+                one, other = (d.histograms[quantity].of(layer) for d in (before, after))
+                assert (one is None) == (other is None)
+                if one is not None and other is not None:
+                    np.testing.assert_array_equal(one.linear, other.linear)
+                    assert one.least == other.least
+
+
 @pytest.mark.parametrize(
     ("name", "broken"),
     [

@@ -135,7 +135,7 @@ def seen(run, step=None):
 @pytest.mark.parametrize("name", HEALTHY)
 def test_nothing_is_found_where_nothing_is_wrong(name):
     run, rules = Run(HEALTHY[name]), all_rules()
-    for step in (0, 1, 3, 10, 30, 100, 200, 300):
+    for step in (0, 1, 3, 10, 20, 30, 60, 100, 200, 300):
         run.advance(step - run.step)
         found = diagnose(seen(run), rules).findings
         assert not found, (step, [(f.headline, f.evidence) for f in found])
@@ -179,7 +179,8 @@ def test_every_rule_survives_every_record(kind, case):
             assert set(finding.layers) <= set(lane.view.layers)
             assert finding.evidence
             assert not math.isnan(finding.evidence[0].value)
-            assert finding.evidence[0].excess >= 1.0
+            excess = finding.evidence[0].excess  # NaN where any number at all is too many
+            assert excess >= 1.0 or math.isnan(excess)
             assert all(proposal.fits(looked.experiment) for proposal in finding.proposals)
 
 
@@ -266,11 +267,11 @@ def test_steps_that_are_too_long_for_their_weights():
     run.advance(30)
     found = UpdateRatio().examine(seen(run))
     assert found is not None
-    assert found.evidence[0].value > 0.1
+    assert found.evidence[0].value > 0.05
     assert found.evidence[0].quantity == "update_ratio"
     rate = found.proposals[-1].changes[-1][1]
     assert rate < 0.1
-    assert UpdateRatio().lines("update_ratio") == ((1e-5, "hardly learns"), (0.1, "too long steps"))
+    assert UpdateRatio().lines("update_ratio") == ((1e-5, "hardly learns"), (0.05, "too long steps"))
 
 
 def test_a_rate_of_next_to_nothing_is_raised_to_a_thousandth():

@@ -332,6 +332,15 @@ def test_every_kind_of_clipping_is_told_and_cured(kind):
     assert cured.last_loss < 1.0
 
 
+def test_clipping_that_an_adaptive_optimizer_undoes_is_no_illness():
+    clipped = with_value(HEALTHY["deep tanh"], "training.clipping", {"kind": "global_norm", "threshold": 0.2})
+    run = trained(clipped, 150)
+    assert run.record.view().values("clipped_gradient_norm").max() < 0.21
+    assert look(rule("clipping"), run) is None
+    same = with_value(clipped, "training.optimizer", sgd(0.1))
+    assert look(rule("clipping"), trained(same, 150)) is not None
+
+
 def test_overfitting_is_silent_where_the_best_weights_are_kept():
     sick = ZOO["overfitting-wrong-labels"].experiment
     stopping = {"patience": 50, "restore_best": True}
@@ -402,11 +411,12 @@ def test_underflow_of_a_converged_network_is_no_loss():
 def test_a_nonfinite_number_is_told_with_its_place():
     def spoiled(step, quantity, layer, value):
         def change(lines):
-            names = ["loss"] if quantity == "loss" else []
-            column = 0 if names else lane.view.column(quantity).start + layer * len(lane.view.layer_columns)
             lines[step:, column] = value
 
         lane = Lanes().lane(40)
+        column = lane.view.column(quantity)
+        if isinstance(column, slice):
+            column = column.start + layer * len(lane.view.layer_columns)
         lane = Lanes().lane(40, change=change)
         case = Case(lane.view, lane.plan, build_like(lane), 39, None, (), lane.chance)
         return rule("nonfinite").examine(case)
@@ -418,6 +428,7 @@ def test_a_nonfinite_number_is_told_with_its_place():
     assert found.evidence[0].value == 0.25
     found = spoiled(11, "gradient.norm", 2, math.inf)
     assert (found.first_step, found.layers) == (11, ("2",))
+    assert spoiled(12, "gradient_norm", 0, math.nan).first_step == 12
     found = spoiled(13, "weight.norm", 4, math.nan)
     assert (found.first_step, found.layers) == (13, ("4",))
 

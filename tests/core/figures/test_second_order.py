@@ -233,7 +233,7 @@ def test_noise_of_one_lane_only_when_the_other_study_is_missing():
 def test_twins_come_apart_where_the_rules_are():
     figure = drawn("train-eval-twin", toy(*TRICKS))
     assert [(rule.at, rule.label) for rule in marks(figure, Rule)] == [(2.0, "batch norm"), (4.0, "dropout")]
-    assert not figure.remarks
+    assert not figure.words
     difference = marks(figure, Line, 1)[0].y
     assert difference[0] == 0.0
     assert np.all(difference[1:] > 0.0)
@@ -244,7 +244,7 @@ def test_twins_come_apart_where_the_rules_are():
 
 def test_twins_that_are_one_network_say_so():
     figure = drawn("train-eval-twin", toy(*PLAIN))
-    assert "Nothing here differs" in figure.remarks[0].text
+    assert "Nothing here differs" in " ".join(figure.words[0].pieces)
     assert "the same network" in yours("train-eval-twin", toy(*PLAIN))
 
 

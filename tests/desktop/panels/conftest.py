@@ -1,5 +1,7 @@
 """A session that trains nothing: it shows the scene that a test gives it, and remembers what was asked of it."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PySide6.QtCore import QObject, Signal
@@ -21,6 +23,7 @@ from layerscope.core.figures.figure import (
 class StillSession(QObject):
     scene_changed = Signal()
     state_changed = Signal()
+    selection_changed = Signal()
 
     def __init__(self):
         super().__init__()
@@ -31,6 +34,7 @@ class StillSession(QObject):
         self.end = 0
         self.scrubbed = []
         self.blocked = ""
+        self.lane = SimpleNamespace(name="A")
 
     def show_scene(self, scene):
         self.scene = scene
