@@ -192,19 +192,17 @@ def surface_of(
     return LossSurface(run, samples, rows=rows, precision=precision)
 
 
-def weights_of(run: Run) -> Array:
-    """A copy of the run's present weights, (parameter_count,); within a step those that it began with."""
-    return _weights_in(run, run.begun)
+@dataclass(frozen=True)
+class Place:
+    """Where a run was: its weights after so many updates, (parameter_count,), and behind them all that it remembers."""
+
+    step: int
+    weights: Array
+    kept: NDArray[Any]
 
 
-def _weights_in(run: Run, kept: NDArray[Any]) -> Array:
-    return np.asarray(kept[: run.program.parameter_count], dtype=np.float64)
-
-
-def positions(run: Run, most: int) -> list[tuple[int, Array]]:
-    """(step, weights) where the run was, as far as it keeps copies: at most so many, evenly spread, the present one
-    last.
-    """
+def places_of(run: Run, most: int) -> list[Place]:
+    """Where the run was, as far as it keeps copies: at most so many places, evenly spread, the present one last."""
     steps = [step for step in run.checkpoints.steps if step < run.step]
     chosen: list[int] = []
     if steps and most > 1:
@@ -213,9 +211,9 @@ def positions(run: Run, most: int) -> list[tuple[int, Array]]:
             nearest = min(steps, key=lambda step: abs(step - wanted))
             if nearest not in chosen and (not chosen or run.step - nearest > 0.4 * apart):
                 chosen.append(nearest)
-    return [(step, _weights_in(run, run.checkpoints.nearest(step)[1])) for step in chosen] + [
-        (run.step, weights_of(run))
-    ]
+    kept = [(step, run.checkpoints.nearest(step)[1]) for step in chosen] + [(run.step, run.begun.copy())]
+    count = run.program.parameter_count
+    return [Place(step, np.asarray(values[:count], dtype=np.float64), values) for step, values in kept]
 
 
 def live_at(run: Run, path: str, step: int) -> float:

@@ -15,7 +15,22 @@ from ..studies.base import Study
 from ..studies.gradient_noise import GradientNoise, GradientNoiseStudy
 from ..studies.sharpness import Sharpness, SharpnessStudy
 from ..text import N_, _, ngettext
-from .figure import FIGURES, Axis, Band, Explanation, Figure, FigureKind, Lane, Line, Mark, Plot, Rule, Scene, Table
+from .figure import (
+    FIGURES,
+    Axis,
+    Band,
+    Explanation,
+    Figure,
+    FigureKind,
+    Lane,
+    Line,
+    Mark,
+    Note,
+    Plot,
+    Rule,
+    Scene,
+    Table,
+)
 from .reading import columns, cue_of, factor_text, lane_prefix, lane_title, nothing, per_lane, remark, stamp
 from .scales import number_text
 
@@ -93,7 +108,17 @@ def _limits(parts: Sequence[Array], fallback: tuple[float, float], above: float 
 
 def edge_formula(rule: str) -> str:
     """How much sharpness an optimizer can stand."""
-    return {"sgd": "2/η", "momentum": "(2 + 2μ)/η", "nesterov": "(2 + 2μ)/(η (1 + 2μ))"}.get(rule, "")
+    return {
+        "sgd": "2/η",
+        "momentum": "(2 + 2μ)/η",
+        "nesterov": "(2 + 2μ)/(η (1 + 2μ))",
+        "adam": "(2 + 2β₁)/(η (1 − β₁))",
+        "rmsprop": "2/η",
+    }.get(rule, "")
+
+
+def _sharpness_name(answer: Sharpness) -> str:
+    return _("sharpness λ_max(P⁻¹H), P = √v̂ + ε") if answer.scaled else _("sharpness λ_max")
 
 
 def _sharpness(found: Sequence[_Read], scene: Scene, across: Axis) -> Plot:
@@ -112,18 +137,24 @@ def _sharpness(found: Sequence[_Read], scene: Scene, across: Axis) -> Plot:
             formula = edge_formula(answer.rule)
             if len(found) == 1:
                 top = np.full(len(x), limits[1])
-                marks.append(Band(x, np.where(np.isfinite(y), y, limits[1]), top, "alarm", _("unstable")))
-                name, color = _("edge of stability {formula}").format(formula=formula), "alarm"
+                marks.append(Band(x, np.where(np.isfinite(y), y, limits[1]), top, "alarm"))
+                name, color = _("unstable above {formula}").format(formula=formula), "alarm"
             else:
                 name = lane_prefix(read.lane, scene) + _("edge {formula}").format(formula=formula)
                 color = look.color
             marks.append(Line(x, y, color, name, "dashed", width=1.6))
-        name = lane_title(read.lane, scene) if len(found) > 1 else _("sharpness λ_max")
+        name = lane_title(read.lane, scene) if len(found) > 1 else _sharpness_name(answer)
         marks.append(Line(answer.steps.astype(np.float64), sharp, look.color, name, look.dash, look.marker))
         said = []
         if not answer.rule and len(found) == 1:
-            said.append(_("no simple edge: this optimizer scales the gradient of every weight"))
-        if np.any(~np.isfinite(answer.values)):
+            known = _("no edge is known for this optimizer")
+            notes.append(Note(across.limits[1], limits[1], known, "muted", free=True))
+        missing = ~np.isfinite(answer.values)
+        if answer.scaled:
+            missing = missing[1:] if answer.steps[0] == 0 and len(missing) > 1 else missing
+        if missing.any() and answer.scaled and read.step == 0:
+            notes.append(Note(0.0, 1.0, _("this optimizer has seen no gradient yet"), "muted", free=True))
+        elif missing.any():
             said.append(_("not a finite number at some steps"))
         elif np.any(answer.values <= 0.0):
             said.append(_("no upward curvature at some steps"))
@@ -213,9 +244,10 @@ def explain(scene: Scene, options: CurvatureOptions) -> Explanation:
     """What the figure says, the last part from the present numbers."""
     return Explanation(
         what=_(
-            "Above, the sharpness: the largest eigenvalue of the loss's Hessian, so the curvature in the direction in "
-            "which it bends most, computed in 64 bits on a fixed part of the training data, dropout off. Below, the "
-            "noise scale: how many samples a minibatch needs so that its gradient is as large as its noise."
+            "Above, the sharpness: the largest eigenvalue of the loss's Hessian H, so the curvature in the direction "
+            "in which it bends most, computed in 64 bits on a fixed part of the training data, dropout off. For Adam "
+            "and RMSProp the landscape is seen as they scale it, P⁻¹H. Below, the noise scale: how many samples a "
+            "minibatch needs so that its gradient is as large as its noise."
         ),
         why=_(
             "On a parabola of curvature λ, steps with a learning rate above 2/λ overshoot farther every time. With "
@@ -248,7 +280,7 @@ def _yours(lane: Lane, options: CurvatureOptions) -> str:
     edge = float(answer.edges[-1])
     if not answer.rule:
         said.append(
-            _("The edge 2/η does not apply to {optimizer}, which scales the gradient of every weight.").format(
+            _("No edge of stability is known for {optimizer}.").format(
                 optimizer=_(lane.training.optimizer.label) if lane.training is not None else _("this optimizer")
             )
         )

@@ -45,7 +45,7 @@ Array = NDArray[np.float64]
 NAME, TITLE = "landscape", N_("Landscape")
 LEVELS = 10  # contour lines
 DECADES = 5.0  # of the color scale at the most: what is below the best loss by more is hidden
-LIGHT, INK = "#ffffff", "#1b2430"  # on a map whose shades are the same in all themes
+LIGHT = "#ffffff"  # on a map whose shades are the same in all themes
 MOST_MARKERS = 24
 
 
@@ -152,7 +152,7 @@ def _map(lane: Lane, scene: Scene, step: int, land: Landscape, limits: tuple[flo
         marks.append(Line(across, up, look.color, name, "solid", dots, 2.5, says=_says_of_path(land), rim=LIGHT))
         if x[0] <= across[0] <= x[-1] and y[0] <= up[0] <= y[-1]:
             first = _("step {step}").format(step=number_text(int(land.path_steps[0]), 9))
-            notes.append(Note(float(across[0]) + 1.5 * cell, float(up[0]), first, LIGHT))
+            notes.append(Note(float(across[0]) + 1.5 * cell, float(up[0]), first))
     zero = np.zeros(1)
     here = _("step {step}").format(step=number_text(step, 9))
     marks.append(Line(zero, zero, "#d55e00", here if not several else "", "solid", "diamond", 4.0, rim=LIGHT))
@@ -175,15 +175,13 @@ def _map(lane: Lane, scene: Scene, step: int, land: Landscape, limits: tuple[flo
 
 def _axis_labels(land: Landscape) -> tuple[str, str]:
     if land.directions == "gradient":
-        return _("→ downhill, in lengths of the weights"), _("↑ random direction")
+        return _("→ downhill (in ‖W‖)"), _("↑ random direction")
     if land.directions == "path":
         return (
-            _("→ main direction of the path ({share} of it), in lengths of the weights").format(
-                share=percent_text(land.shares[0])
-            ),
-            _("↑ second ({share})").format(share=percent_text(land.shares[1])),
+            _("→ main direction, {share} of the path (in ‖W‖)").format(share=percent_text(land.shares[0])),
+            _("↑ second, {share}").format(share=percent_text(land.shares[1])),
         )
-    return _("→ first random direction, in lengths of the weights"), _("↑ second random direction")
+    return _("→ random direction (in ‖W‖)"), _("↑ another random direction")
 
 
 def _foot(land: Landscape, limits: tuple[float, float]) -> str:
@@ -293,7 +291,7 @@ def explain(scene: Scene, options: LandscapeOptions) -> Explanation:
     return Explanation(
         what=_(
             "The loss of the network if its weights were others: the present ones are the mark, every point of the map "
-            "is computed with the real network. One unit is the length of all weights. The scale of colors is "
+            "is computed with the real network. One unit is ‖W‖, the length of all weights. The scale of colors is "
             "logarithmic, and so are the lines of equal loss."
         )
         + " "

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..loss_surface import LossSurface, MomentsOption, positions, surface_of
+from ..loss_surface import LossSurface, MomentsOption, places_of, surface_of
 from ..text import N_
 from .base import Progress, Study, inside
 
@@ -68,19 +68,19 @@ class GradientNoiseStudy(Study, frozen=True, kw_only=True, tag="gradient_noise")
 
     def work(self, run: Run) -> Progress:
         yield 0.0
-        places = positions(run, self.moments)
+        places = places_of(run, self.moments)
         size, batches = self._batches(run)
         estimates = []
         if batches:
             building = surface_of(run, size * batches, rows=size, precision="float64")
             surface = yield from inside(building, lambda _: 0.0)
-            for index, (_step, weights) in enumerate(places):
-                work = _gradients(surface, weights, batches)
+            for index, place in enumerate(places):
+                work = _gradients(surface, place.weights, batches)
                 found = yield from inside(work, partial(_done, index, len(places)))
                 estimates.append(estimate(found, size, len(run.data.x_train)))
         columns = np.array(estimates or [(math.nan,) * 4] * len(places))
         return GradientNoise(
-            steps=np.array([step for step, _weights in places], dtype=np.int64),
+            steps=np.array([place.step for place in places], dtype=np.int64),
             variances=columns[:, 0],
             squares=columns[:, 1],
             scales=columns[:, 2],

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..engine import random
 from ..fields import about
-from ..loss_surface import LossSurface, SamplesOption, positions, surface_of
+from ..loss_surface import LossSurface, SamplesOption, places_of, surface_of
 from ..text import N_
 from .base import Progress, Study, inside
 
@@ -118,14 +118,14 @@ class LandscapeStudy(Study, frozen=True, kw_only=True, tag="landscape"):
 
     def work(self, run: Run) -> Progress:
         yield 0.0
-        places = positions(run, MOST_PLACES)
+        places = places_of(run, MOST_PLACES)
         surface = yield from inside(surface_of(run, self.samples), lambda _: 0.0)
-        here = places[-1][1]
+        here = places[-1].weights
         with np.errstate(all="ignore"):
             length = _length(surface, here)
             unit = length if length > 0.0 and math.isfinite(length) else 1.0
-            kind, first, second, shares, slope = self._plane(surface, here, unit, [w for _step, w in places])
-            away = np.array([weights - here for _step, weights in places])
+            kind, first, second, shares, slope = self._plane(surface, here, unit, [place.weights for place in places])
+            away = np.array([place.weights - here for place in places])
             path, within = _projected(away, first, second)
             x, y = self._grid(kind, path)
             loss = np.full((len(y), len(x)), np.nan)
@@ -136,8 +136,8 @@ class LandscapeStudy(Study, frozen=True, kw_only=True, tag="landscape"):
                     done += 1
                     yield done / total
             losses = np.empty(len(places))
-            for index, (_step, weights) in enumerate(places):
-                losses[index] = surface.loss(weights)
+            for index, place in enumerate(places):
+                losses[index] = surface.loss(place.weights)
                 done += 1
                 yield done / total
         return Landscape(
@@ -147,7 +147,7 @@ class LandscapeStudy(Study, frozen=True, kw_only=True, tag="landscape"):
             loss=loss,
             here=float(losses[-1]),
             path=path,
-            path_steps=np.array([step for step, _weights in places], dtype=np.int64),
+            path_steps=np.array([place.step for place in places], dtype=np.int64),
             path_losses=losses,
             inside=within,
             shares=shares,

@@ -47,8 +47,8 @@ class Twins:
     """Both of them, and how far apart they are.
 
     layers       paths in the order of the record
-    difference   (layers,) rms(training - evaluation) / rms(evaluation), number by number; NaN where both are zero or
-                 one is not finite
+    difference   (layers,) rms(training - evaluation) / rms(evaluation), number by number; 0 where they are the same,
+                 infinite where only the evaluated one is all zero, NaN where a number is one
     answers      mean absolute difference of what they answer: of probabilities where there are classes
     dropout      (layers,) whether the layer switches numbers off now
     normalized   (layers,) whether it normalizes with the minibatch
@@ -143,7 +143,7 @@ def _apart(training: Array, evaluation: Array) -> float:
     away = math.sqrt(float(np.mean((training - evaluation) ** 2)))
     if away == 0.0 and math.isfinite(size):
         return 0.0
-    return away / size if size > 0.0 else math.inf
+    return math.inf if size == 0.0 else away / size
 
 
 _kept: WeakKeyDictionary[Run, Machine] = WeakKeyDictionary()
