@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -17,18 +17,22 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from layerscope.core.diagnostics.doctor import Examination
+from layerscope.core.diagnostics.rules.base import Rule
 from layerscope.core.experiment import Experiment
 from layerscope.core.figures.palette import cue, lane_index
 from layerscope.core.lineage import Origin
-from layerscope.core.text import N_, _
+from layerscope.core.text import N_, _, ngettext
 
 from . import theme
 from .actions import Actions
 from .cures import cures
 from .labels import ShortLabel
 from .session import MOST_LANES, Session
+from .signs import SIZE, State, paint_sign
 
 WIDEST_CHIP = 460  # pixels
+WIDEST_FINDINGS = 300
 FORKED = N_(
     "Up to step {step:,} it shows its parent's training; a change of its settings starts over there.\n"
     "A saved file holds the experiment alone, without these weights.\n"
@@ -115,6 +119,84 @@ class Chip(QAbstractButton):
         self.update()
 
 
+class FindingsChip(QAbstractButton):
+    """What the doctor found in a lane: a sign, how many findings, and the first cause where there is room."""
+
+    def __init__(self, name: str, short: bool, parent: QWidget | None = None):
+        super().__init__(parent)
+        self.name, self.short = name, short
+        self.state: State = "good"
+        self._said: Examination | None = None
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self.hide()
+
+    def show_examination(self, said: Examination | None) -> None:
+        """Show what was found; what is the same is left alone."""
+        if said is self._said and said is not None:
+            return
+        self._said = said
+        if said is None:
+            self.hide()
+            return
+        findings, first = said.diagnosis.findings, said.diagnosis.first
+        label = _(Rule.registry[first.rule].label) if first is not None else ""
+        count = len(findings)
+        text = ngettext("{count} finding", "{count} findings", count).format(count=count)
+        if first is None:
+            text = "" if self.short else _("no finding")
+        elif self.short:
+            text = str(count)
+        else:
+            text = f"{text}: {label}" if count > 1 else label
+        worst: State = "good"
+        if findings:
+            worst = "alarm" if any(finding.severity == "alarm" for finding in findings) else "warning"
+        lines = [finding.headline for finding in findings] or [_("The doctor has found nothing.")]
+        tip = "\n".join((_("Lane {name}:").format(name=self.name), *lines, _("Click to see the doctor.")))
+        if (text, worst) != (self.text(), self.state):
+            self.state = worst
+            self.setText(text)
+            self.updateGeometry()
+            self.update()
+        if tip != self.toolTip():
+            self.setToolTip(tip)
+            self.setAccessibleName(tip.replace("\n", " "))
+        if self.isHidden():
+            self.show()
+
+    def sizeHint(self) -> QSize:
+        words = self.fontMetrics().horizontalAdvance(self.text()) + 6 if self.text() else 0
+        return QSize(min(SIZE + words + 18, WIDEST_FINDINGS), self.fontMetrics().height() + 12)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(min(SIZE + 18, self.sizeHint().width()), self.sizeHint().height())
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        look = theme.current()
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        background = look.tint(self.state, 0.2 if self.underMouse() else 0.1)
+        painter.setBrush(QColor(background))
+        focus = QPen(QColor(look.color("accent")), 1.4, Qt.PenStyle.DotLine)
+        painter.setPen(focus if self.hasFocus() else Qt.PenStyle.NoPen)
+        edge = self.rect().adjusted(1, 1, -1, -1)
+        painter.drawRoundedRect(edge, edge.height() / 2, edge.height() / 2)
+        paint_sign(painter, QRectF(9, (self.height() - SIZE) / 2, SIZE, SIZE), self.state)
+        painter.setPen(QColor(readable(look.color(self.state), background, look)))
+        room = self.rect().adjusted(9 + SIZE + 6, 0, -8, 0)
+        text = painter.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, room.width())
+        painter.drawText(room, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, text)
+        painter.end()
+
+    def enterEvent(self, event: object) -> None:
+        self.update()
+
+    def leaveEvent(self, event: object) -> None:
+        self.update()
+
+
 def readable(color: str, background: str, look: theme.Theme) -> str:
     """The color, moved toward the text's until it can be read on the background (contrast 4.5)."""
     from layerscope.core.figures.palette import contrast
@@ -130,7 +212,12 @@ def readable(color: str, background: str, look: theme.Theme) -> str:
 
 
 class LanesBar(QFrame):
-    """See the module's sentence. `offers` are lanes that a lesson proposes, one click each."""
+    """See the module's sentence. `offers` are lanes that a lesson proposes, one click each.
+
+    doctor_wanted   somebody wants to see what was found in the lane of this number
+    """
+
+    doctor_wanted = Signal(int)
 
     def __init__(self, session: Session, actions: Actions, parent: QWidget | None = None):
         super().__init__(parent)
@@ -155,12 +242,18 @@ class LanesBar(QFrame):
         session.lanes_changed.connect(self.rebuild)
         session.selection_changed.connect(self.rebuild)
         session.scene_changed.connect(self._show_shared)
+        session.scene_changed.connect(self._show_findings)
         self.rebuild()
 
     @property
     def chips(self) -> list[Chip]:
         """The chips of the lanes, A first."""
         return [chip for chip in self._chips if isinstance(chip, Chip)]
+
+    @property
+    def findings(self) -> list[FindingsChip]:
+        """What was found in each lane, A first."""
+        return [chip for chip in self._chips if isinstance(chip, FindingsChip)]
 
     def offer(self, experiments: tuple[Experiment, ...]) -> None:
         """Propose these experiments as further lanes."""
@@ -184,6 +277,9 @@ class LanesBar(QFrame):
             chip.clicked.connect(lambda _checked=False, i=index: session.select(lane=i))
             chip.removed.connect(lambda i=index: session.remove_lane(i))
             self._chips.append(chip)
+            found = FindingsChip(lane.name, several)
+            found.clicked.connect(lambda _checked=False, i=index: self.doctor_wanted.emit(i))
+            self._chips.append(found)
         full = len(session.lanes) >= MOST_LANES
         present = [lane.experiment for lane in session.lanes]
         # an offer is taken once there is a lane in its place, whatever became of that lane since
@@ -198,6 +294,7 @@ class LanesBar(QFrame):
         self._add.setToolTip(tip if not full else _("Four lanes are as many as can be told apart"))
         self._row.insertWidget(len(self._chips), self._add)
         self._show_shared()
+        self._show_findings()
 
     def _offer_button(self, experiment: Experiment) -> QPushButton:
         from layerscope.core.lanes import difference
@@ -216,6 +313,8 @@ class LanesBar(QFrame):
         """Take the colors of the present theme."""
         for chip in self.chips:
             chip.draw()
+        for found in self.findings:
+            found.update()
 
     def _fill_menu(self) -> None:
         menu = self._menu
@@ -228,6 +327,12 @@ class LanesBar(QFrame):
 
     def _adding(self, experiment: Experiment, origin: Origin | None) -> Callable[[], None]:
         return lambda: self._session.add_lane(experiment, origin)
+
+    def _show_findings(self) -> None:
+        scene = self._session.scene
+        known = {lane.name: lane.examination for lane in scene.lanes} if scene is not None else {}
+        for chip in self.findings:
+            chip.show_examination(known.get(chip.name))
 
     def _show_shared(self) -> None:
         session = self._session

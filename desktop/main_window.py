@@ -28,6 +28,7 @@ from .places import log_file
 from .session import MOST_LANES, Session, Unit
 from .settings import Settings
 from .theme import Look
+from .thresholds import from_text, to_text
 from .transport.bar import TransportBar
 
 NETWORK_WIDTH = 320  # pixels, at first
@@ -202,7 +203,10 @@ class MainWindow(QMainWindow):
         undo.indexChanged.connect(self._refresh_edits)
         session.state_changed.connect(self._retitle)
         session.state_changed.connect(self._show_diagnosis)
+        session.state_changed.connect(self._keep_thresholds)
         self.diagnosis.pressed.connect(lambda: self.panels.show_named("autopsy"))
+        self.diagnosis.tried.connect(self._try_remedy)
+        self.lanes.doctor_wanted.connect(self._show_doctor)
         session.lanes_changed.connect(self._retitle)
         session.lanes_changed.connect(self._refresh_edits)
         self.network.import_wanted.connect(documents.import_data)
@@ -246,7 +250,24 @@ class MainWindow(QMainWindow):
         """Say what ended a training, as long as it stands there."""
         if self.session.diagnosis != self._diagnosed:
             self._diagnosed = self.session.diagnosis
-            self.diagnosis.say(self._diagnosed, warning=True, button=_("Autopsy"))
+            remedy = self.session.remedies[0].text if self.session.remedies else ""
+            self.diagnosis.say(self._diagnosed, warning=True, button=_("Autopsy"), trial=remedy)
+
+    def _try_remedy(self) -> None:
+        """Put the autopsy's first proposal beside the lane that failed."""
+        if self.session.remedies:
+            refused = self.session.try_proposal(self.session.remedies[0], "nonfinite", self.session.failed_lane)
+            self.message.say(refused, warning=True)
+
+    def _show_doctor(self, lane: int) -> None:
+        """Show what is wrong with a lane."""
+        self.session.select(lane=lane)
+        self.panels.show_named("doctor")
+
+    def _keep_thresholds(self) -> None:
+        text = to_text(self.session.rules)
+        if text != self.settings.thresholds:
+            self.settings.write("thresholds", text)
 
     def _draw_play(self) -> None:
         playing = self.session.playing
@@ -327,6 +348,7 @@ class MainWindow(QMainWindow):
         if not panels.isEmpty() and not self.panels.restore_state(bytes(panels.data())):
             self.panels.reset()
         self.session.set_speed(settings.speed)
+        self.session.set_rules(from_text(settings.thresholds))
 
     def _remember(self) -> None:
         settings = self.settings

@@ -16,6 +16,7 @@ class MessageBar(QFrame):
 
     closed = Signal()
     pressed = Signal()
+    tried = Signal()
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
@@ -32,6 +33,11 @@ class MessageBar(QFrame):
         self.button.setProperty("kind", "quiet")
         self.button.clicked.connect(self.pressed)
         self.button.hide()
+        self.trial = QToolButton()
+        self.trial.setProperty("kind", "quiet")
+        self.trial.clicked.connect(self.tried)
+        self.trial.hide()
+        row.addWidget(self.trial, 0, Qt.AlignmentFlag.AlignTop)
         row.addWidget(self.button, 0, Qt.AlignmentFlag.AlignTop)
         self._cross = QToolButton()
         self._cross.setProperty("kind", "bare")
@@ -46,14 +52,20 @@ class MessageBar(QFrame):
         """Take the colors of the present theme."""
         self._cross.setIcon(theme.icon("close", theme.current().color("muted"), size=14))
 
-    def say(self, text: str, title: str = "", warning: bool = False, button: str = "") -> None:
-        """Show a text, with a button of this name where there is one; "" hides the bar."""
+    def say(self, text: str, title: str = "", warning: bool = False, button: str = "", trial: str = "") -> None:
+        """Show a text, with a button of this name where there is one; "" hides the bar.
+
+        trial   what could be tried, with a button of its own
+        """
         from html import escape
 
         head = f"<b>{escape(title)}</b>&nbsp; " if title else ""
         self._text.setText(head + escape(text))
         self.button.setText(button)
         self.button.setVisible(bool(button))
+        self.trial.setText(_("Try: {proposal}").format(proposal=trial) if trial else "")
+        self.trial.setToolTip(_("A new lane with this change, from the same draws, in lockstep with the others"))
+        self.trial.setVisible(bool(trial))
         set_state(self._text, "state", "warning" if warning else "")
         self._cross.setToolTip(_("Hide this"))
         self._cross.setAccessibleName(_("Hide this"))

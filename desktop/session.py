@@ -19,6 +19,8 @@ from PySide6.QtGui import QUndoStack
 
 from layerscope.core import editing
 from layerscope.core.data.digits import Digits
+from layerscope.core.diagnostics.proposal import Proposal
+from layerscope.core.diagnostics.rules.base import Rule, all_rules
 from layerscope.core.engine.program import Operation
 from layerscope.core.errors import InputError
 from layerscope.core.experiment import Experiment, with_data_paths, with_value
@@ -33,6 +35,7 @@ from layerscope.core.text import _
 
 from . import worker as work
 from .outlines import Outlines
+from .trials import Steady, Trial
 from .undo import Lanes, LanesEdit
 
 Unit = Literal["operation", "minibatch", "epoch"]
@@ -111,6 +114,10 @@ class Session(QObject):
     failure: str  # one clear line when the worker failed; the experiment is intact
     notice: str  # one line about what just happened to the training: paused at NaN, begun again, a setting applied
     warns: bool  # the notice is about something that went wrong
+    rules: tuple[Rule, ...]  # the doctor's, with the thresholds that count
+    trials: tuple[Trial, ...]  # what was tried against findings in lanes of their own
+    remedies: tuple[Proposal, ...]  # what to try against that which is not finite, while training has paused there
+    failed_lane: int  # in which that is
     diagnosis: str  # what made a number that is not finite and why, one line, while training has paused there
     file: str  # path of the open file, "" when there is none
 
@@ -124,6 +131,9 @@ class Session(QObject):
         self.speed, self.steps_per_second = 0.0, 0.0
         self.blocked = self.failure = self.notice = self.file = self.diagnosis = ""
         self.warns = False
+        self.rules = all_rules()
+        self.trials, self.remedies, self.failed_lane = (), (), 0
+        self._steady = Steady()
         self._fading = QTimer(self)
         self._fading.setSingleShot(True)
         self._fading.setInterval(NOTICE_MILLISECONDS)
@@ -158,6 +168,7 @@ class Session(QObject):
             self.worker.start()
             self._timer.start()
             self._send_lanes(fresh=True)
+            self.worker.send(work.Judge(self.rules))
 
     def close(self) -> bool:
         """End the worker; whether it has ended."""
@@ -307,6 +318,63 @@ class Session(QObject):
         origin = self.lanes[self.selected_lane if lane is None else lane].origin
         self.add_lane(with_value(self._experiment(lane), path, value), origin)
 
+    def try_proposal(self, proposal: Proposal, rule: str, lane: int | None = None) -> str:
+        """A new lane, this one with what the doctor proposes against a rule's finding, from the same draws and to the
+        same step; where nothing was trained yet, or training has paused at a number that is not finite, it plays.
+
+        What stands in the way, one sentence, nothing being changed then; "" when there is nothing.
+        """
+        index = self.selected_lane if lane is None else lane
+        source = self.lanes[index]
+        try:
+            experiment = proposal.apply(source.experiment)
+        except InputError as error:
+            return str(error)
+        added = LaneState(NAMES[min(len(self.lanes), MOST_LANES - 1)], experiment, source.origin)
+        there = self.lane_of_trial(experiment, source.origin)
+        if there is None and len(self.lanes) >= MOST_LANES:
+            return _("Four lanes are as many as can be told apart. Remove lane {name} first.").format(
+                name=self.lanes[self._least_wanted(index)].name
+            )
+        trial = Trial(rule, proposal.text, source.experiment, experiment, source.origin, self.position)
+        self.trials = (*(one for one in self.trials if one.key != trial.key), trial)
+        if there is not None:
+            self.select(lane=there)
+            self.scene_changed.emit()
+            return ""
+        begins = not self.blocked and not self.playing and (self.end == 0 or bool(self.diagnosis))
+        self._add(added, _("try in lane {name}: {proposal}").format(name=added.name, proposal=proposal.text))
+        if begins:
+            self.play()
+        return ""
+
+    def lane_of_trial(self, experiment: Experiment, origin: Origin | None) -> int | None:
+        """The lane that is this experiment from this origin."""
+        return next((i for i, x in enumerate(self.lanes) if x.experiment == experiment and x.origin == origin), None)
+
+    def _least_wanted(self, kept: int) -> int:
+        """The lane that could go: one in which a finding is still there against which it was made, or the last one."""
+        lanes = self.scene.lanes if self.scene is not None else ()
+        for trial in self.trials:
+            there = self.lane_of_trial(trial.experiment, trial.origin)
+            if there is None or there == kept or there >= len(lanes):
+                continue
+            said = lanes[there].examination
+            if said is not None and said.found(trial.rule) is not None:
+                return there
+        return next(i for i in reversed(range(len(self.lanes))) if i != kept)
+
+    def set_rules(self, rules: tuple[Rule, ...]) -> None:
+        """Judge by these thresholds from now on; charts show them at once."""
+        if rules == self.rules:
+            return
+        self.rules = rules
+        self.worker.send(work.Judge(rules))
+        if self.scene is not None:
+            self.scene = replace(self.scene, rules=rules)
+            self.scene_changed.emit()
+        self.state_changed.emit()
+
     def _experiment(self, lane: int | None) -> Experiment:
         return self.lanes[self.selected_lane if lane is None else lane].experiment
 
@@ -382,6 +450,7 @@ class Session(QObject):
             return
         selected = self.selected_lane
         before, self.lanes = self.lanes, lanes
+        self._steady.forget()
         self.selected_lane = min(self.selected_lane, len(lanes) - 1)
         self.failure = self.notice = ""
         self._check_problems()
@@ -456,6 +525,8 @@ class Session(QObject):
         self.selected_lane, self.selected_card = 0, ""
         self.file = file
         self._unsaved_document = unsaved
+        self.trials = ()
+        self._steady.forget()
         self.undo_stack.clear()
         self.failure = self.notice = ""
         self.position = self.end = 0
@@ -663,15 +734,15 @@ class Session(QObject):
         self.end = max(frame.end, self.position)
         if frame.failure is None:
             lanes = tuple(
-                self._scene_lane(index, lane)
+                self._scene_lane(index, lane, frame.playing)
                 for index, lane in enumerate(frame.lanes)
                 if lane is not None and index < len(self.lanes)
             )
             step = frame.shown if current else self.position
-            self.scene = Scene(lanes, step, selected=self.selected_card) if lanes else None
+            self.scene = Scene(lanes, step, self.rules, self.selected_card) if lanes else None
         self.scene_changed.emit()
 
-    def _scene_lane(self, index: int, lane: work.LaneFrame) -> Lane:
+    def _scene_lane(self, index: int, lane: work.LaneFrame, playing: bool) -> Lane:
         state = self.lanes[index]
         experiment = state.experiment
         return Lane(
@@ -686,6 +757,7 @@ class Session(QObject):
             setup=experiment,
             inputs=lane.inputs,
             answers=lane.answers,
+            examination=self._steady.take(index, lane.examination, playing),
         )
 
     def _take_messages(self, frame: work.Frame) -> None:
@@ -696,6 +768,9 @@ class Session(QObject):
             self.warns = True
             self.notice = _("The change is too far back to follow: all lanes begin again at step 0.")
         self.diagnosis = frame.stopped.says if frame.stopped is not None else ""
+        self.remedies = frame.stopped.proposals if frame.stopped is not None else ()
+        if frame.stopped is not None:
+            self.failed_lane = frame.stopped.lane
         if frame.stopped is not None:
             stopped = frame.stopped
             name = self.lanes[stopped.lane].name if stopped.lane < len(self.lanes) else ""

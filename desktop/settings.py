@@ -63,6 +63,11 @@ class Settings:
         return bool(self._read("lesson_text_closed", bool, False))
 
     @property
+    def thresholds(self) -> str:
+        """The doctor's thresholds, as `thresholds.py` writes them."""
+        return str(self._read("thresholds", str, ""))
+
+    @property
     def recent(self) -> list[str]:
         """Files opened or saved lately that are still there, newest first."""
         return [path for path in self._read("recent", str, "").split("\n") if path and Path(path).is_file()]

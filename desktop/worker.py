@@ -22,7 +22,10 @@ from PySide6.QtCore import QObject, QThread
 
 from layerscope.core.checkpoints import BUDGET, SHARED_BUDGET
 from layerscope.core.data.summary import Inputs, summary_of
-from layerscope.core.diagnostics.autopsy import examine
+from layerscope.core.diagnostics.autopsy import examine as autopsy_of
+from layerscope.core.diagnostics.doctor import Examination, examine
+from layerscope.core.diagnostics.proposal import Proposal
+from layerscope.core.diagnostics.rules.base import Case, Rule, all_rules
 from layerscope.core.engine.program import Operation
 from layerscope.core.errors import InputError
 from layerscope.core.experiment import Experiment, identity
@@ -43,6 +46,8 @@ DETAIL_SHARE = 0.1  # of the time that they may take from the training
 RATE_SECONDS = 0.5  # over which the speed is averaged
 STUDY_SECONDS = 0.4  # between two answers to the same question while playing
 STUDY_SHARE = 0.1  # of the time that studies may take from the training
+EXAMINE_SECONDS = 0.3  # between two looks of the doctor while playing fast
+EXAMINE_SHARE = 0.1  # of the time that he may take from the training
 LOOKING_SPEED = 30.0  # steps a second up to which every step is shown exactly
 
 
@@ -133,7 +138,14 @@ class Demand:
     studies: tuple[Study, ...]
 
 
-Command = SetLanes | Select | Play | Pause | SetSpeed | Seek | Move | Restart | Want | Demand
+@dataclass(frozen=True)
+class Judge:
+    """The doctor's rules from now on, with the thresholds that a person has set."""
+
+    rules: tuple[Rule, ...]
+
+
+Command = SetLanes | Select | Play | Pause | SetSpeed | Seek | Move | Restart | Want | Demand | Judge
 
 
 # --- what it shows
@@ -148,6 +160,7 @@ class LaneFrame:
     began         the experiment that its training began with, before settings were changed on the way
     inputs        what the samples look like that it is fed
     answers       of the studies that somebody looks at
+    examination   what the doctor says; while playing it may be some steps old
     """
 
     view: RecordView
@@ -159,6 +172,7 @@ class LaneFrame:
     began: Experiment
     inputs: Inputs | None = None
     answers: Mapping[Study, Answer] = field(default_factory=dict)
+    examination: Examination | None = None
 
 
 @dataclass(frozen=True)
@@ -198,12 +212,14 @@ class Ended:
 class Stopped:
     """A number of a lane is not finite in the coming step.
 
-    says   the autopsy's line: the operation and the cause; "" where nothing can be found any more
+    says        the autopsy's line: the operation and the cause; "" where nothing can be found any more
+    proposals   what the autopsy would try
     """
 
     lane: int
     step: int
     says: str
+    proposals: tuple[Proposal, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -257,6 +273,10 @@ class _Lane:
     answers: dict[Study, Answer] = field(default_factory=dict)
     # when each study was answered last, how long that took, and where the run stood: (step, row)
     studied: dict[Study, tuple[float, float, tuple[int, int]]] = field(default_factory=dict)
+
+    examination: Examination | None = None
+    # when the doctor looked last, how long that took, and what at: (run, step, row)
+    examined: tuple[float, float, tuple[Any, ...]] = (-1e9, 0.0, ())
 
     @property
     def run(self) -> Run:
@@ -358,6 +378,8 @@ class Worker(QThread):
         self._demanded: deque[_Demanded] = deque()
         self._demands = 0
         self._unanswered: set[Study] = set()
+        self._rules = all_rules()
+        self._doctor_failed = False
         self._rate = 0.0
         self._known_rate = 0.0
         self._counted = 0
@@ -461,7 +483,7 @@ class Worker(QThread):
             # Of commands of the same kind that only say where to go or what is there, the newest wins.
             later = commands[index + 1][1] if index + 1 < len(commands) else None
             self._obeyed = serial
-            if isinstance(command, Seek | SetLanes | SetSpeed | Want) and type(later) is type(command):
+            if isinstance(command, Seek | SetLanes | SetSpeed | Want | Judge) and type(later) is type(command):
                 continue
             try:
                 self._carry_out(command)
@@ -470,7 +492,7 @@ class Worker(QThread):
         return bool(commands)
 
     def _carry_out(self, command: Command) -> None:
-        if not isinstance(command, SetSpeed | Select | Pause | Want | Demand):
+        if not isinstance(command, SetSpeed | Select | Pause | Want | Demand | Judge):
             self._failure = None
         match command:
             case SetLanes(jobs, selected, fresh):
@@ -504,6 +526,8 @@ class Worker(QThread):
                 self._wanted = studies
             case Demand(studies):
                 self._demand(studies)
+            case Judge(rules):
+                self._rules = rules
 
     def _forget(self) -> None:
         self._lanes = []
@@ -865,8 +889,8 @@ class Worker(QThread):
             if going_back:
                 self._playing = False
                 self._go(step)
-            found = examine(lane.run)
-            self._stopped = Stopped(index, step, found.short if found is not None else "")
+            found = autopsy_of(lane.run)
+            self._stopped = Stopped(index, step, *((found.short, found.proposals) if found is not None else ("", ())))
             return
 
     # --- studies
@@ -940,8 +964,8 @@ class Worker(QThread):
                 if self._frame is not None and self._frame.serial == self._obeyed:
                     return
         behind = any(lane is not None and self._is_behind(lane) for lane in self._lanes)
-        frames = tuple(self._show(index, lane, exact) for index, lane in enumerate(self._lanes))
         shown = self._position if exact or behind else max(0, self._position - 1)
+        frames = tuple(self._show(index, lane, exact, shown) for index, lane in enumerate(self._lanes))
         ends = [lane.lineage.end for lane in self._lanes if lane is not None]
         frame = Frame(
             serial=self._obeyed,
@@ -963,7 +987,7 @@ class Worker(QThread):
         with self._wake:
             self._frame = frame
 
-    def _show(self, index: int, lane: _Lane | None, exact: bool) -> LaneFrame | None:
+    def _show(self, index: int, lane: _Lane | None, exact: bool, shown: int) -> LaneFrame | None:
         if lane is None:
             return None
         run = lane.run
@@ -985,7 +1009,31 @@ class Worker(QThread):
             newest.experiment,
             lane.inputs,
             self._study(lane, exact),
+            self._examine(lane, view, exact, shown),
         )
+
+    def _examine(self, lane: _Lane, view: RecordView, exact: bool, shown: int) -> Examination | None:
+        """What the doctor says; he looks as often as the training allows."""
+        run, newest = lane.run, lane.lineage.newest
+        now = time.perf_counter()
+        taken, cost, place = lane.examined
+        here = newest, run.step, run.row, exact
+        if self._is_behind(lane):
+            return lane.examination if place and place[0] is newest else None
+        other = lane.examination is None or place[0] is not newest or lane.examination.rules != self._rules
+        waits = self._playing and now - taken < max(0.0 if exact else EXAMINE_SECONDS, cost / EXAMINE_SHARE)
+        if not other and (place == here or waits):
+            return lane.examination
+        try:
+            case = Case(view, newest.program.plan, lane.experiment, shown, lane.inputs, lane.predictions, lane.chance)
+            lane.examination = examine(case, self._rules) if len(view) or view.line is not None else None
+        except Exception as error:
+            lane.examination = None
+            if not self._doctor_failed:
+                self._doctor_failed = True
+                log.error("the doctor cannot examine", exc_info=error)
+        lane.examined = now, time.perf_counter() - now, here
+        return lane.examination
 
     def _detail(self, index: int, lane: _Lane) -> Any:
         """Details of the newest step, measured anew a few times a second."""

@@ -40,6 +40,37 @@ class Diagnosis:
         return bool(self.findings)
 
 
+@dataclass(frozen=True)
+class Examination:
+    """What the doctor says of one lane, and what was measured for it: done once, by whoever has the time.
+
+    rules     those that looked, with their thresholds
+    measured  (name of the rule, its decisive number) of all that can say something, the nearest to its threshold, or
+              the farthest beyond it, first
+    """
+
+    diagnosis: Diagnosis
+    rules: tuple[Rule, ...]
+    measured: tuple[tuple[str, Evidence], ...] = ()
+
+    def number(self, rule: str) -> Evidence | None:
+        """The decisive number of a rule, whether it is beyond its threshold or not; None where nothing can be said."""
+        found = self.found(rule)
+        return found.evidence[0] if found is not None else dict(self.measured).get(rule)
+
+    def found(self, rule: str) -> Finding | None:
+        """What a rule has found; None where that is nothing."""
+        return next((finding for finding in self.diagnosis.findings if finding.rule == rule), None)
+
+
+def examine(case: Case, rules: Sequence[Rule]) -> Examination:
+    """Findings and numbers of the active ones of these rules."""
+    measured = nearest(case, rules, len(rules))
+    return Examination(
+        diagnose(case, rules), tuple(rules), tuple((rule.kind_name(), evidence) for rule, evidence in measured)
+    )
+
+
 def diagnose(case: Case, rules: Sequence[Rule]) -> Diagnosis:
     """What the active ones of these rules find."""
     found = [finding for rule in rules if rule.active and (finding := rule.examine(case)) is not None]

@@ -9,21 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..diagnostics.doctor import Diagnosis, diagnose, nearest
+from ..diagnostics.doctor import Diagnosis
 from ..diagnostics.rules.base import Evidence, Finding, Rule, percent
 from ..fields import Described
 from ..text import N_, _, ngettext
 from .figure import FIGURES, Axis, Explanation, Figure, FigureKind, Lane, Line, Mark, Note, Plot, Scene, Table
 from .reading import (
-    case_of,
     columns,
+    examined,
     lane_title,
     moment_at,
     nothing,
     per_lane,
     places,
     ranges_text,
-    rules_of,
     stamp,
     step_text,
 )
@@ -78,13 +77,12 @@ class _Patient:
 
 
 def _patient(lane: Lane, scene: Scene) -> _Patient | None:
-    case = case_of(lane, scene.step)
-    if case is None or moment_at(lane.view, scene.step) is None:
+    said = examined(lane, scene)
+    if said is None:
         return None
-    rules = [rule for rule in rules_of(scene) if rule.active]
-    found = diagnose(case, rules)
-    near = () if found else tuple((_(rule.label), evidence) for rule, evidence in nearest(case, rules, NEAREST))
-    return _Patient(lane, found, near, len(rules))
+    found = said.diagnosis
+    near = () if found else tuple((_(Rule.registry[name].label), number) for name, number in said.measured[:NEAREST])
+    return _Patient(lane, found, near, sum(rule.active for rule in said.rules))
 
 
 def build(scene: Scene, options: DoctorOptions) -> Figure:
@@ -128,9 +126,15 @@ def _subtitle(found: list[_Patient], scene: Scene) -> str:
     count = sum(len(patient.diagnosis.findings) for patient in found)
     if not count:
         said = ngettext("{rules} rule, nothing found", "{rules} rules, nothing found", found[0].rules)
-        return f"{said.format(rules=found[0].rules)} · {step_text(scene)}"
+        return f"{said.format(rules=found[0].rules)} · {_step_text(found, scene)}"
     said = ngettext("{count} finding", "{count} findings", count)
-    return f"{said.format(count=count)} · {step_text(scene)}"
+    return f"{said.format(count=count)} · {_step_text(found, scene)}"
+
+
+def _step_text(found: list[_Patient], scene: Scene) -> str:
+    """The step that was looked at: while playing it may be some steps ago."""
+    looked = {patient.diagnosis.step for patient in found}
+    return step_text(Scene(scene.lanes, looked.pop())) if len(looked) == 1 else step_text(scene)
 
 
 def _heading(patient: _Patient, rows: list[_Row]) -> str:
@@ -210,7 +214,7 @@ def _of_healthy(patient: _Patient, detail: _Detail) -> list[_Row]:
     rows = [_Row(said, "good")]
     for label, evidence in patient.near[: detail.near]:
         rows.append(_Row(f"{label}: {evidence.text}", "muted", begins=True))
-        rows.append(_Row(_number(evidence), "good", evidence.excess))
+        rows.append(_Row(number_of(evidence), "good", evidence.excess))
     return rows
 
 
@@ -229,7 +233,7 @@ def _of_finding(finding: Finding, lane: Lane, parts: str) -> list[_Row]:
     if "h" in parts:
         rows.append(_Row(("↳ " if finding.follows_from else "") + finding.headline, finding.severity, begins=True))
     if "b" in parts:
-        rows.append(_Row(_number(finding.evidence[0]), finding.severity, finding.evidence[0].excess))
+        rows.append(_Row(number_of(finding.evidence[0]), finding.severity, finding.evidence[0].excess))
     if "w" in parts:
         rows.append(_Row(_where(finding, lane), "muted"))
     if "t" in parts and finding.proposals:
@@ -237,16 +241,18 @@ def _of_finding(finding: Finding, lane: Lane, parts: str) -> list[_Row]:
     return rows
 
 
-def _number(evidence: Evidence) -> str:
+def number_of(evidence: Evidence) -> str:
     """The number beside its threshold: "×0.24, threshold ×0.91"."""
     said = _("{value}, warns below {threshold}") if evidence.is_below else _("{value}, warns above {threshold}")
+    return said.format(value=value_text(evidence), threshold=value_text(evidence, evidence.threshold))
 
-    def number(value: float) -> str:
-        if evidence.quantity.endswith("_fraction"):
-            return percent(value)
-        return ("×" if evidence.factor else "") + number_text(value, 2)
 
-    return said.format(value=number(evidence.value), threshold=number(evidence.threshold))
+def value_text(evidence: Evidence, value: float | None = None) -> str:
+    """The number, or another one of its kind, in short: "×0.24", "67 %"."""
+    value = evidence.value if value is None else value
+    if evidence.quantity.endswith("_fraction"):
+        return percent(value)
+    return ("×" if evidence.factor else "") + number_text(value, 2)
 
 
 def _where(finding: Finding, lane: Lane) -> str:
@@ -292,7 +298,7 @@ def _table(found: list[_Patient], scene: Scene) -> dict[str, NDArray[Any]]:
         parts.append(
             {
                 "lane": texts([patient.lane.name] * len(findings)),
-                "step": np.full(len(findings), scene.step),
+                "step": np.full(len(findings), patient.diagnosis.step),
                 "rule": texts([f.rule for f in findings]),
                 "severity": texts([f.severity for f in findings]),
                 "headline": texts([f.headline for f in findings]),
@@ -333,7 +339,7 @@ def _yours(lane: Lane, scene: Scene) -> str:
         said = _("Nothing is found.")
         if patient.near:
             label, evidence = patient.near[0]
-            said += " " + _("Nearest to a threshold: {rule}, {number}.").format(rule=label, number=_number(evidence))
+            said += " " + _("Nearest to a threshold: {rule}, {number}.").format(rule=label, number=number_of(evidence))
         return said
     parts = [f"{first.headline}.", first.explanation]
     if first.proposals:

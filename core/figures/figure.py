@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.summary import Inputs
+from ..diagnostics.doctor import Examination
 from ..diagnostics.rules.base import Rule as Rule_
 from ..experiment import Experiment, Training
 from ..fields import Described
@@ -322,6 +323,7 @@ class Lane:
     setup        the whole experiment, where that is known
     inputs       what the samples look like that the network is fed, where the data can be had
     answers      what was found by the studies that figures asked for, see `FigureKind.needs`
+    examination  what the doctor said when he looked last; None: whoever wants to know looks himself
     """
 
     name: str
@@ -335,6 +337,7 @@ class Lane:
     setup: Experiment | None = None
     inputs: Inputs | None = None
     answers: Mapping[Study, Answer] = field(default_factory=dict)
+    examination: Examination | None = None
 
     def study(self, study: Study) -> Answer | None:
         """What a study found in this lane; None where it has not been answered (yet)."""

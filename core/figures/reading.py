@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..diagnostics.doctor import Examination, examine
 from ..diagnostics.rules.base import Case, Rule, all_rules
 from ..fields import about
 from ..layers.activation import ActivationLayer
@@ -105,6 +106,19 @@ def case_of(lane: Lane, step: int) -> Case | None:
 def rules_of(scene: Scene) -> tuple[Rule, ...]:
     """The doctor's rules with the thresholds that count in this scene."""
     return scene.rules if scene.rules is not None else all_rules()
+
+
+def examined(lane: Lane, scene: Scene) -> Examination | None:
+    """What the doctor says of a lane with the rules of the scene: what was found already, while playing a few steps
+    ago, or else found now. None where nothing is recorded, or the experiment is not known.
+    """
+    rules, known = rules_of(scene), lane.examination
+    if known is not None and known.rules == rules:
+        return known
+    case = case_of(lane, scene.step)
+    if case is None or moment_at(lane.view, scene.step) is None:
+        return None
+    return examine(case, rules)
 
 
 def thresholds(scene: Scene, quantity: str) -> tuple[tuple[float, str], ...]:

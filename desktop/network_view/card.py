@@ -41,6 +41,7 @@ from layerscope.core.text import _
 from ..explain import Popover
 from ..forms import Form, KindForm, capital
 from ..roles import ElidedLabel, RoleLabel, color, tint
+from ..signs import Sign
 from ..switch import Switch
 from .card_actions import ActionRow, action_text
 from .content import Content, Part
@@ -193,6 +194,9 @@ class Card(QFrame):
         self._second.addWidget(self.quick)
         self._second.addWidget(self.notes)
         self._second.addStretch(1)
+        self.mark = Sign()
+        self.mark.hide()
+        self._second.addWidget(self.mark, 0, Qt.AlignmentFlag.AlignBottom)
         self._second.addWidget(self.strip, 0, Qt.AlignmentFlag.AlignBottom)
 
         self.sentence = RoleLabel("", "warning", 0.92)
@@ -304,6 +308,20 @@ class Card(QFrame):
         for view in self.parts:
             for card in view.stack.cards:
                 card.show_health(found)
+
+    def show_findings(self, found: Mapping[str, tuple[str, str]]) -> None:
+        """Mark the card when the doctor has found something here.
+
+        found   (severity, headlines) by path
+        """
+        severity, said = found.get(self.content.card, ("", ""))
+        if severity and not self.strip.isHidden():
+            self.mark.show_state("alarm" if severity == "alarm" else "warning", said)
+        if self.mark.isHidden() == bool(severity and not self.strip.isHidden()):
+            self.mark.setVisible(bool(severity) and not self.strip.isHidden())
+        for view in self.parts:
+            for card in view.stack.cards:
+                card.show_findings(found)
 
     def show_selected(self, selected: bool) -> None:
         if selected != self.is_selected:

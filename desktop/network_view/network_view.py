@@ -16,6 +16,7 @@ from PySide6.QtGui import QCursor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QMenu, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from layerscope.core import editing
+from layerscope.core.diagnostics.doctor import Examination
 from layerscope.core.errors import InputError
 from layerscope.core.experiment import Experiment
 from layerscope.core.figures.palette import cue, lane_index
@@ -459,16 +460,30 @@ class NetworkView(QWidget):
     def _show_scene(self) -> None:
         scene, lane = self.session.scene, self._lane
         found = {}
+        ill: dict[str, tuple[str, str]] = {}
         if scene is not None and 0 <= lane < len(scene.lanes):
             view = scene.lanes[lane].view
             planned = [(card.path, card.layer.kind_name()) for card in self.session.plan(lane).cards]
             # A scene of the network before the last edit says nothing about this one.
             if planned == list(zip(view.layers, view.kinds, strict=True)):
                 found = health_of(view, self.session.position)
+                ill = self._findings_in(scene.lanes[lane].examination)
         for card in self.cards:
             card.show_health(found)
+            card.show_findings(ill)
         self._show_norms()
         self._show_wire()
+
+    @staticmethod
+    def _findings_in(said: Examination | None) -> dict[str, tuple[str, str]]:
+        """(the worst severity, all headlines) of every layer that something was found in, by path."""
+        ill: dict[str, tuple[str, str]] = {}
+        for finding in said.diagnosis.findings if said is not None else ():
+            for path in finding.layers:
+                severity, lines = ill.get(path, ("warning", ""))
+                worst = "alarm" if "alarm" in (severity, finding.severity) else "warning"
+                ill[path] = worst, f"{lines}\n{finding.headline}".lstrip()
+        return ill
 
     def _show_norms(self) -> None:
         """What was measured behind every link of the chain of gradient steps, while its form is open."""

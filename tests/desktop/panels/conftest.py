@@ -24,6 +24,7 @@ class StillSession(QObject):
     scene_changed = Signal()
     state_changed = Signal()
     selection_changed = Signal()
+    lanes_changed = Signal()
 
     def __init__(self):
         super().__init__()
@@ -35,6 +36,8 @@ class StillSession(QObject):
         self.scrubbed = []
         self.blocked = ""
         self.lane = SimpleNamespace(name="A")
+        self.lanes = ()
+        self.trials = ()
 
     def show_scene(self, scene):
         self.scene = scene
