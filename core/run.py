@@ -460,6 +460,11 @@ class Run:
         """The operation done last within the coming step; None between two steps."""
         return next((o for o in reversed(self.program.operations) if 0 < o.last_row <= self.row), None)
 
+    @property
+    def begun(self) -> NDArray[Any]:
+        """What is remembered at the present position, weights first; within a step what that began with."""
+        return self._begun if self.row and self._begun is not None else self.machine.kept
+
     def operation_forward(self) -> Operation:
         """Do the next operation; after the last one of a step the step is done."""
         operation = next(o for o in self.program.operations if o.last_row > self.row)

@@ -15,11 +15,15 @@ from layerscope.core.diagnostics.histograms import Histograms, Part, histograms
 from layerscope.core.diagnostics.probes import LAYER_COLUMNS
 from layerscope.core.diagnostics.proposal import Proposal
 from layerscope.core.engine.layout import RUN_COLUMNS
-from layerscope.core.figures.figure import Lane, Scene
+from layerscope.core.figures.figure import FIGURES, Lane, Scene
 from layerscope.core.network import plan
 from layerscope.core.record import Detail, Record, RecordView
+from layerscope.core.run import Run
 from layerscope.core.studies.autopsy import AutopsyStudy
-from layerscope.core.studies.base import Answer
+from layerscope.core.studies.base import Answer, Study
+from layerscope.core.studies.microscope import Microscope, Sight
+from layerscope.core.studies.predictions import Judged, Mistake, Predictions
+from layerscope.core.studies.units import Row, Units
 from layerscope.core.theory.mean_field import predict
 
 RANGE_TEST = {"kind": "range_test", "start": 1e-4, "end": 10.0, "steps": 40}
@@ -138,6 +142,54 @@ def failure(view: RecordView) -> Autopsy:
     )
 
 
+@lru_cache(maxsize=2)
+def sight(healthy: bool) -> Sight:
+    """What the microscope shows of a small network, or of one with a weight that is no number."""
+    run = Run(experiment(dense(8), act("tanh"), dense(10)))
+    if not healthy:
+        run.parameter(run.program.tensors[0])[0, 0] = np.nan
+    found: Sight = Microscope().answer(run)
+    return found
+
+
+def predicted(view: RecordView, samples: int = 60, seed: int = 0) -> Predictions:
+    """What a network might answer that tells some digits apart; no numbers where the last loss is none."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 10, samples)
+    said = np.where(rng.uniform(size=samples) < 0.6, truth, rng.integers(0, 10, samples))
+    certainty, loss = rng.uniform(0.2, 1.0, samples), rng.exponential(0.5, samples)
+    last = float(view.values("loss")[-1]) if len(view.kept_steps) else math.nan
+    if not math.isfinite(last):
+        said, certainty, loss = np.full(samples, -1), np.full(samples, math.nan), np.full(samples, math.nan)
+    judged = Judged(samples, np.arange(samples), np.empty((samples, 0)), truth, said, certainty, loss)
+    picture = np.linspace(0.0, 16.0, 64).reshape(8, 8, 1)
+    mistakes = tuple(
+        Mistake(int(i), int(truth[i]), int(said[i]), float(certainty[i]), float(loss[i]), picture)
+        for i in np.flatnonzero(judged.wrong)[:24]
+    )
+    names = tuple("0123456789")
+    return Predictions((8, 8, 1), names, True, False, 1, None, None, judged, judged, "validation", mistakes)
+
+
+def units_of(view: RecordView) -> Units:
+    """Weights of eight units."""
+    weights = np.random.default_rng(1).normal(size=(8, 8, 8, 1))
+    last = float(view.values("loss")[-1]) if len(view.kept_steps) else math.nan
+    weights *= 1.0 if math.isfinite(last) else math.nan
+    row = Row("0", "dense", "0", 8, np.arange(8), weights, np.sqrt((weights**2).sum(axis=(1, 2, 3))))
+    return Units("weights", (row,), (8, 8, 1))
+
+
+def needed(step: int, view: RecordView) -> dict[Study, Answer]:
+    """The answers that figures of predictions and of units draw."""
+    answers = {"predictions": predicted(view), "units": units_of(view)}
+    return {
+        study: Answer(step, value)
+        for name, value in answers.items()
+        for study in FIGURES[name].needs(FIGURES[name].options())
+    }
+
+
 class Lanes:
     """Makes lanes of a small network of `depth` hidden layers."""
 
@@ -177,7 +229,11 @@ class Lanes:
             math.log(10),
             made.training,
             made,
-            answers={AutopsyStudy(): Answer(steps, failure(kept.view()))},
+            answers={
+                AutopsyStudy(): Answer(steps, failure(kept.view())),
+                Microscope(): Answer(steps, sight(bool(np.isfinite(content[:, 0]).all()))),
+                **needed(max(0, steps - 1), kept.view()),
+            },
         )
 
     def thinned(self) -> Lane:

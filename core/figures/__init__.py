@@ -6,7 +6,10 @@ import pkgutil
 from .figure import FIGURES as FIGURES
 
 # In the order in which a person should meet them; whatever else there is follows.
-_FIRST = ("signal", "gradients", "over_time", "learning_curves")
+_FIRST = (
+    *("signal", "gradients", "over_time", "learning_curves", "doctor", "waterfall", "update_ratio", "histograms"),
+    *("predictions", "units", "microscope", "edge_of_chaos", "train_eval_twin", "landscape", "curvature", "chain"),
+)
 # Imported when something is exported: Matplotlib takes longer to load than the window.
 _LATER = ("matplotlib_painter",)
 

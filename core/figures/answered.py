@@ -1,26 +1,17 @@
-"""What figures of studies have in common: whose answer they draw, of which step, and that an old one is not drawn anew.
-
-A study is answered a few times a second, but a figure is asked for thirty times; as long as the answers are the same
-ones, the figure is the same value, and whoever shows it has nothing to do.
-"""
+"""What figures of studies have in common: whose answers they draw, and of which step these are."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from ..fields import Described
-from ..studies.base import Answer, Study
+from ..studies.base import Study
 from ..text import _
-from .figure import Figure, Lane, Scene
+from .figure import Lane, Scene
 from .reading import lane_prefix, moment_at, stamp
 from .scales import number_text
 
 Value = TypeVar("Value")
-MOST_KNOWN = 8  # figures that are remembered
-_known: dict[Any, tuple[list[Answer | None], Figure]] = {}
-_lock = threading.Lock()
 
 
 def answered(scene: Scene, study: Study, kind: type[Value]) -> list[tuple[Lane, int, Value]]:
@@ -31,23 +22,6 @@ def answered(scene: Scene, study: Study, kind: type[Value]) -> list[tuple[Lane, 
         if answer is not None and isinstance(answer.value, kind):
             found.append((lane, answer.step, answer.value))
     return found
-
-
-def remembered(name: str, scene: Scene, study: Study, options: Described, make: Callable[[], Figure]) -> Figure:
-    """The figure made for the same answers before, or a new one."""
-    answers = [lane.study(study) for lane in scene.lanes]
-    if not any(answers):
-        return make()
-    lanes = tuple((lane.name, lane.label, lane.experiment, id(lane.study(study))) for lane in scene.lanes)
-    key = name, options, lanes, _("step {step}")  # the language may be another one
-    known = _known.get(key)
-    if known is None:
-        known = answers, make()  # answers are kept, for another one may come to stand where an old one stood
-        with _lock:
-            while len(_known) >= MOST_KNOWN:
-                del _known[next(iter(_known))]
-            _known[key] = known
-    return known[1]
 
 
 def unasked(scene: Scene) -> str:

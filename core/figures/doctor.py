@@ -180,7 +180,7 @@ class _Row:
         gap = (farthest / lowest) ** 0.009
         if self.excess is None:
             return [Note(lowest * gap, y, self.text, self.color)]
-        end = lowest * (farthest / lowest) ** (1.15 * LONGEST)
+        end = lowest * (farthest / lowest) ** LONGEST
         if not math.isnan(self.excess):
             end = min(end, max(self.excess, lowest * 1.01))
         bar = Line(np.array([lowest, end]), np.array([y, y]), self.color, width=BAR)

@@ -274,14 +274,18 @@ def _moved(way: Array) -> bool:
 
 
 def _phases(chi: Array, weights: Array, biases: Array) -> list[Mark]:
-    """The names of the phases, each where there is most of it."""
+    """Names of the phases, each where there is most of it, at two heights: on narrow paper they have no room side by
+    side.
+    """
     across, up = 0.5 * (weights[1:] + weights[:-1]), 0.5 * (biases[1:] + biases[:-1])
-    row = int(0.8 * len(up))
     marks: list[Mark] = []
-    for inside, text in (
-        (chi[row] < 1.0, _("ordered: gradients vanish")),
-        (chi[row] >= 1.0, _("chaotic: gradients explode")),
+    # One above the other: side by side there is not always room for both.
+    for height, ordered, text in (
+        (0.85, True, _("ordered: gradients vanish")),
+        (0.5, False, _("chaotic: gradients explode")),
     ):
+        row = int(height * len(up))
+        inside = (chi[row] < 1.0) == ordered
         if np.count_nonzero(inside) >= len(across) // 5:
             marks.append(Note(float(across[inside].mean()), float(up[row]), text, anchor="center"))
     return marks

@@ -153,6 +153,7 @@ class Heatmap:
 
     limits   of the color scale, in data units
     says     what is read of the cell in a row and column, line by line, in place of its number
+    chooses  the options that a click on the cell in a row and column sets; none where nothing is to be chosen
     scaled   whether its color scale stands beside the figure; all heatmaps with one share it
     texts    (rows)(columns) what is written into the cells, where there is room for all of it
     """
@@ -165,6 +166,7 @@ class Heatmap:
     limits: tuple[float, float] | None = None
     colormap: str = "viridis"
     says: Callable[[int, int], Sequence[str]] | None = None
+    chooses: Callable[[int, int], Mapping[str, Any]] | None = None
     scaled: bool = True
     texts: tuple[tuple[str, ...], ...] = ()
 

@@ -45,7 +45,6 @@ MOST_CELLS = 600  # of a heatmap drawn as vectors
 VECTOR_DPI = 300  # of images inside vector files
 LARGEST_CELL = 2.2  # of a matrix, in sizes of text
 SMALL = 0.85  # of the text's size: what stands below pictures
-SMALLEST_TEXT = 0.45  # of it: what is written into cells
 LINE = 1.4  # height of a line of writing, in sizes of text
 MOST_MARKERS = 50  # on a line; of more points only every second, third ... has one
 _settings = threading.Lock()  # Matplotlib's settings belong to the whole process
@@ -92,7 +91,10 @@ def paint(figures: Sequence[Figure], form: str, preset: Preset, theme: Theme) ->
 
 
 def _height(figure: Figure, preset: Preset) -> float:
-    return preset.height + preset.more * max(0, len(figure.plots) - 1)
+    rows = len(figure.plots)
+    if figure.beside:  # in pairs where the page is narrow
+        rows = 2 if figure.words else -(-len(figure.plots) // 2)
+    return preset.height + preset.more * max(0, rows - 1)
 
 
 # --- text
@@ -375,7 +377,7 @@ class _Sheet:
             return _measured(_drawable(text), size, "bold" if bold else "normal")
 
         # Pictures keep a height at which something can be seen in them.
-        least = 12.3 * em if figure.plots else 0.0
+        least = 10.9 * em if figure.plots else 0.0
         most = max(1, int((top - bottom - least) / (LINE * em)))
         page = laid_out(figure.words, measure, right - left, 1.6 * em, most, 2.0 * em)
         end = bottom + LINE * em * page.lines
@@ -809,11 +811,10 @@ class _Sheet:
         if not mark.texts or colors is None:
             return
         rows, columns = mark.values.shape
-        size = 0.9 * self.preset.text
+        size = SMALL * self.preset.text
         widest = max(_measured(_drawable(text), size) for row in mark.texts for text in row)
         wide, high = room.width / columns, room.height / rows
-        shrink = min(1.0, 0.9 * wide / max(widest, 1e-9), 0.8 * high / self.em)
-        if shrink < SMALLEST_TEXT:
+        if widest > 0.92 * wide or SMALL * self.em > 0.95 * high:
             return
         low, top = color_limits(mark)
         x = room.left + shares(0.5 * (mark.x_edges[1:] + mark.x_edges[:-1]), room.frames.x) * room.width
@@ -822,9 +823,9 @@ class _Sheet:
             for column, text in enumerate(texts):
                 value = (mark.values[row, column] - low) / (top - low)
                 at = int(np.clip(np.nan_to_num(value), 0.0, 1.0) * (len(colors) - 1))
-                base = float(y[row]) - 0.33 * self.em * shrink
+                base = float(y[row]) - 0.36 * SMALL * self.em
                 ink = ink_on(colors[at]) if np.isfinite(value) else "muted"
-                self.text(float(x[column]), base, _drawable(text), ink, size=0.9 * shrink, across="center")
+                self.text(float(x[column]), base, _drawable(text), ink, size=SMALL, across="center")
 
     def _points(self, axes: Axes, mark: Points, found: Frames) -> None:
         look = self._point_look(mark.color, mark.marker, mark.fill, mark.size)
@@ -911,12 +912,9 @@ class _Sheet:
                 x = float(shares(np.array(note.x), room.frames.x))
                 y = float(shares(np.array(note.y), room.frames.y))
                 if 0.0 <= x <= 1.0 and 0.0 <= y <= 1.0:
-                    # A note never leaves its plot: it is cut off where it is too long, and moved where it begins too
-                    # near to the edge.
-                    text = _fitting(note.text, self.preset.text, room.width - 0.4 * self.em)
-                    wide = _measured(text, self.preset.text) / room.width
-                    before = {"left": 0.0, "center": 0.5, "right": 1.0}[note.anchor] * wide
-                    x = max(before, min(x, 1.0 - wide + before))
+                    # What does not fit between its point and the end of the plot is cut off.
+                    free = {"left": 1.0 - x, "center": 1.0, "right": x}[note.anchor]
+                    text = _fitting(note.text, self.preset.text, free * room.width)
                     self._note(room, x, y, text, note.color, note.anchor)
 
     def _note(self, room: _Room, x: float, y: float, text: str, color: str, anchor: str) -> None:

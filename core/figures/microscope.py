@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -79,9 +79,20 @@ def shown_lane(scene: Scene, options: MicroscopeOptions) -> Lane | None:
 
 def sight_of(lane: Lane | None, options: MicroscopeOptions) -> Sight | None:
     """What the microscope shows of a lane; None where nobody has looked yet."""
-    answer = lane.study(study_of(options)) if lane is not None else None
+    known = lane is not None and (len(lane.view) > 0 or lane.view.line is not None)
+    answer = lane.study(study_of(options)) if lane is not None and known else None
     found: Sight | None = answer.value if answer is not None else None
     return found
+
+
+def moved(sight: Sight, option: str, steps: int) -> int:
+    """The number of the unit, the input or the sample that comes so many later; behind the last comes the first."""
+    now, count = {
+        "unit": (sight.unit, sight.units),
+        "input": (sight.entry, sight.entries),
+        "sample": (sight.sample, sight.samples),
+    }[option]
+    return (now - 1 + steps) % count + 1
 
 
 def build(scene: Scene, options: MicroscopeOptions) -> Figure:
@@ -140,6 +151,7 @@ def _plot(picture: Picture, before: str) -> Plot:
             limits=(-limit, limit),
             colormap="diverging",
             says=_says(picture),
+            chooses=_chooses(picture),
             scaled=False,
         )
     ]
@@ -194,6 +206,15 @@ def _says(picture: Picture) -> Callable[[int, int], Sequence[str]]:
     return lines
 
 
+def _chooses(picture: Picture) -> Callable[[int, int], Mapping[str, int]]:
+    def options(row: int, column: int) -> Mapping[str, int]:
+        row = len(picture.values) - 1 - row
+        cells = {name: int(numbers[row, column]) for name, numbers in picture.chooses.items()}
+        return {name: number for name, number in cells.items() if number > 0}
+
+    return options
+
+
 def shape_text(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape))
 
@@ -205,7 +226,7 @@ def _foot(picture: Picture) -> str:
         return _("no finite number")
     said = [
         _("{least} to {most}").format(least=number_text(about_it.least, 3), most=number_text(about_it.most, 3)),
-        _("mean {mean} ± {std}").format(mean=number_text(about_it.mean, 2), std=number_text(about_it.std, 2)),
+        _("{mean} ± {std}").format(mean=number_text(about_it.mean, 2), std=number_text(about_it.std, 2)),
     ]
     if about_it.strange:
         said.insert(0, _strange(about_it))
@@ -301,8 +322,9 @@ def explain(scene: Scene, options: MicroscopeOptions) -> Explanation:
     return Explanation(
         what=_(
             "One operation of one training step: what goes in stands left, what acts on it in the middle, what comes "
-            "out right. Blue is below zero, orange above, paler is nearer to zero; each picture has its own scale. "
-            "Below it stands the formula with the numbers of this step, for the sample and unit that are outlined."
+            "out right. Blue is below zero, orange above, paler is nearer to zero. Every picture has its own scale; "
+            "below it stand the least and the greatest number, and mean ± standard deviation. The formula has the "
+            "numbers of this step in it, for the sample and the unit that are outlined."
         ),
         why=_(
             "A network is nothing but such operations. Walk through a step with the keys for one operation, choose a "

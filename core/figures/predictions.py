@@ -15,7 +15,7 @@ from ..registry import Registry
 from ..studies.base import Study
 from ..studies.predictions import Judged, Mistake, Plane, Predictions, PredictionsStudy
 from ..text import N_, _, ngettext
-from .answered import answered, remembered, stamped, steps_text, unasked
+from .answered import answered, stamped, steps_text, unasked
 from .contours import contour
 from .figure import (
     FIGURES,
@@ -138,10 +138,6 @@ def needs(options: PredictionsOptions) -> tuple[Study, ...]:
 
 def build(scene: Scene, options: PredictionsOptions) -> Figure:
     """The figure; see the module's sentence."""
-    return remembered(NAME, scene, _study(options), options, lambda: _built(scene, options))
-
-
-def _built(scene: Scene, options: PredictionsOptions) -> Figure:
     title = _(TITLE)
     found = answered(scene, _study(options), Predictions)
     if not found:
@@ -164,6 +160,12 @@ def _built(scene: Scene, options: PredictionsOptions) -> Figure:
         subtitle=_subtitle(scene, fitting),
         stamp=stamped(NAME, scene, fitting),
     )
+
+
+def fitting_views(scene: Scene, options: PredictionsOptions) -> list[str]:
+    """Names of the views that can be drawn of the present answers; all where there are none yet."""
+    found = answered(scene, _study(options), Predictions)
+    return [name for name in VIEWS.names() if not found or VIEWS[name].fits(found[0][2])]
 
 
 def _view(found: Predictions, options: PredictionsOptions) -> str:
@@ -210,19 +212,22 @@ def _part(part: str) -> str:
 
 
 def _score(found: Predictions) -> str:
-    """ "validation 96 % right, loss 0.12; training 98 %"."""
-    said = []
+    """ "validation: 96 % right, loss 0.12 · training: 98 %, 0.09"."""
+    said: list[str] = []
     for part, judged in (("validation", found.validation), ("training", found.training)):
         if judged is None:
             continue
-        loss = _("loss {loss}").format(loss=number_text(_mean(judged.loss), 3))
+        loss = number_text(_mean(judged.loss), 3)
         if found.classes:
-            right = percent_text(1.0 - float(judged.wrong.mean()))
-            said.append(_("{part}: {share} right, {loss}").format(part=_part(part), share=right, loss=loss))
+            first = _("{part}: {share} right, loss {loss}")
+            number = percent_text(1.0 - float(judged.wrong.mean()))
         else:
-            off = number_text(_rms(_errors(judged)), 3)
-            said.append(_("{part}: off by {off} (rms), {loss}").format(part=_part(part), off=off, loss=loss))
-    return " · ".join(part.replace(" ", "\u00a0") for part in said)
+            first = _("{part}: off by {share} (rms), loss {loss}")
+            number = number_text(_rms(_errors(judged)), 3)
+        text = _("{part}: {share}, {loss}") if said else first  # what the numbers are is said once
+        said.append(text.format(part=_part(part), share=number, loss=loss))
+    # Lines are broken between the numbers, and not within what is said of one.
+    return " · ".join(part.replace(" ", "\u00a0").replace(",\u00a0", ", ") for part in said)
 
 
 def _short_score(found: Predictions) -> str:
@@ -416,7 +421,7 @@ def _value_marks(found: Found, one: Predictions, plane: Plane, options: Predicti
                 judged.x[shown, 0],
                 judged.x[shown, 1],
                 "text",
-                _("{part} samples").format(part=_part(one.part)),
+                _part(one.part),
                 "circle",
                 "paper",
                 0.8,

@@ -18,12 +18,11 @@ from ..diagnostics.doctor import Examination, examine
 from ..diagnostics.rules.base import Case, Rule, all_rules
 from ..fields import about
 from ..layers.activation import ActivationLayer
-from ..network import Plan
 from ..record import Detail, RecordView
 from ..schedules.base import Schedule
 from ..schedules.range_test import RangeTest
 from ..schedules.warmup import Warmup
-from ..text import N_, _
+from ..text import N_, _, translations
 from ..theory.mean_field import LayerPrediction
 from .figure import Figure, Lane, Note, Scene
 from .palette import Cue, cue, lane_index
@@ -157,13 +156,13 @@ def places(lane: Lane, layers: Layers) -> tuple[Place, ...]:
     "main" has one for every layer with weights, so that networks with other functions or norms in between compare; it
     shows the output of the last activation function that follows, for that is what the next weights see.
     """
-    return _places(lane.view.layers, lane.view.kinds, _Identity(lane.plan), layers)
+    return _places(lane.view.layers, lane.view.kinds, _Identity(lane.plan), layers, _Identity(translations()))
 
 
 class _Identity:
     """Makes a plan a key by which one it is: hashing all of its cards costs more than building a figure."""
 
-    def __init__(self, plan: Plan):
+    def __init__(self, plan: Any):
         self.plan = plan
 
     def __hash__(self) -> int:
@@ -174,7 +173,9 @@ class _Identity:
 
 
 @lru_cache(maxsize=64)
-def _places(paths: tuple[str, ...], kinds: tuple[str, ...], identity: _Identity, layers: Layers) -> tuple[Place, ...]:
+def _places(
+    paths: tuple[str, ...], kinds: tuple[str, ...], identity: _Identity, layers: Layers, _language: _Identity
+) -> tuple[Place, ...]:
     cards = {card.path: card for card in identity.plan.cards}
 
     def weights(index: int) -> bool:

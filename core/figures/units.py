@@ -16,7 +16,7 @@ from ..registry import Registry
 from ..studies.base import Study
 from ..studies.units import Row, Units, UnitsStudy
 from ..text import N_, _, ngettext
-from .answered import answered, remembered, stamped, steps_text, unasked
+from .answered import answered, stamped, steps_text, unasked
 from .figure import (
     FIGURES,
     Axis,
@@ -118,15 +118,12 @@ def layers_to_choose(scene: Scene) -> list[tuple[str, str]]:
 
 def build(scene: Scene, options: UnitsOptions) -> Figure:
     """The figure; see the module's sentence."""
-    return remembered(NAME, scene, _study(options), options, lambda: _built(scene, options))
-
-
-def _built(scene: Scene, options: UnitsOptions) -> Figure:
     title = _(TITLE)
     found = answered(scene, _study(options), Units)
     asked = any(lane.study(_study(options)) is not None for lane in scene.lanes)
     if not found:
-        return nothing(NAME, title, scene, _cannot(options) if asked else unasked(scene))
+        why = unasked(scene)
+        return nothing(NAME, title, scene, _cannot(options) if asked and why else why)
     show = found[0][2].show
     found = [one for one in found if one[2].show == show]
     if all(not units.rows for _lane, _step, units in found):

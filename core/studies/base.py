@@ -8,9 +8,9 @@ answer, and nothing is computed that nobody looks at.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..fields import Kind
 from ..registry import Registry
@@ -49,6 +49,20 @@ class Study(Kind, frozen=True, kw_only=True):
         """The same in pieces: yields the share that is done at least ten times a second, and returns the answer."""
         yield 0.0
         return self.answer(run)
+
+
+Found = TypeVar("Found")
+
+
+def inside(work: Generator[Any, None, Found], share: Callable[[Any], float]) -> Generator[float, None, Found]:
+    """A part of a study's work; `share` turns what it yields into the share of the whole that is done."""
+    while True:
+        try:
+            done = next(work)
+        except StopIteration as end:
+            found: Found = end.value
+            return found
+        yield share(done)
 
 
 @dataclass(frozen=True)

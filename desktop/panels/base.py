@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 import msgspec
+import numpy as np
 from PySide6.QtCore import QEvent, QMimeData, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QActionGroup, QGuiApplication, QHideEvent, QImage, QMouseEvent, QShowEvent
 from PySide6.QtWidgets import QDialog, QFrame, QHBoxLayout, QMenu, QToolButton, QVBoxLayout, QWidget
@@ -22,7 +23,7 @@ from PySide6.QtWidgets import QDialog, QFrame, QHBoxLayout, QMenu, QToolButton, 
 from layerscope.core.errors import InputError
 from layerscope.core.fields import Described, Field, build, describe
 from layerscope.core.figures.export import render_png, table_csv
-from layerscope.core.figures.figure import FIGURES, Figure, FigureKind, Scene
+from layerscope.core.figures.figure import FIGURES, Figure, FigureKind, Heatmap, Scene
 from layerscope.core.registry import Registry
 from layerscope.core.studies.base import Study
 from layerscope.core.text import _
@@ -140,6 +141,7 @@ class Panel(QFrame):
         self.view.canvas.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.view.canvas.customContextMenuRequested.connect(self._context_menu)
         self.view.pointed.connect(self._point)
+        self.view.clicked.connect(self.choose)
         column = QVBoxLayout(self)
         column.setContentsMargins(1, 1, 1, 6)
         column.setSpacing(2)
@@ -236,6 +238,17 @@ class Panel(QFrame):
         if self.session.scene is None or self.session.scene.step != step:
             self.session.scrub(step)
 
+    def choose(self, plot: int, x: float, y: float) -> None:
+        """A person clicks on a plot, at x and y in data units: a cell there may stand for options."""
+        self.view.setFocus(Qt.FocusReason.MouseFocusReason)
+        figure = self.view.figure
+        for mark in figure.plots[plot].marks if figure is not None and plot < len(figure.plots) else ():
+            if isinstance(mark, Heatmap) and mark.chooses is not None:
+                row = int(np.searchsorted(mark.y_edges, y, side="right")) - 1
+                column = int(np.searchsorted(mark.x_edges, x, side="right")) - 1
+                if 0 <= row < mark.values.shape[0] and 0 <= column < mark.values.shape[1]:
+                    self.set_some(mark.chooses(row, column))
+
     # --- studies
 
     def _needs(self) -> tuple[Study, ...]:
@@ -264,12 +277,14 @@ class Panel(QFrame):
 
     def set_option(self, path: str, value: Any, _gesture: str = "") -> None:
         """Set one option; what is not allowed is said and changes nothing."""
-        self.set_options({**msgspec.to_builtins(self.options), path: value})
+        self.set_some({path: value})
 
-    def set_options(self, values: Mapping[str, Any]) -> None:
-        """Set all options at once; what is not allowed is said and changes nothing."""
+    def set_some(self, values: Mapping[str, Any]) -> None:
+        """Set several options at once; what is not allowed is said and changes nothing."""
+        if not values:
+            return
         try:
-            self.options = build(type(self.options), dict(values))
+            self.options = build(type(self.options), {**msgspec.to_builtins(self.options), **values})
         except InputError as error:
             self.say(str(error), "alarm")
             return

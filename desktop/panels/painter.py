@@ -54,7 +54,7 @@ CROWDED = 4.5  # lines of text a plot below which titles go into the plots
 LARGEST_CELL = 2.2  # of a matrix, in sizes of text
 BESIDE = 2.0  # sizes of text between plots side by side, where their signs stand
 LEAST_PICTURE = 7.0  # lines of text that plots side by side keep, however much there is to write
-SMALLEST_TEXT = 7.0  # pixels: what is written into cells
+SMALLEST_TEXT = 9.0  # pixels: what is written into cells
 SCARCE = 240.0  # pixels of height below which room is saved
 
 
@@ -197,9 +197,6 @@ class FigureView(QWidget):
 
     def draw(self, figure: Figure) -> None:
         """Show a figure."""
-        if figure is self.figure and self._is_laid_out and not figure.empty:
-            self.seconds = 0.0
-            return  # the same value: it is on the screen
         start = time.thread_time()
         if self.figure is not None and figure.name != self.figure.name:
             for area in self.areas:

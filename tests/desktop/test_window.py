@@ -102,9 +102,9 @@ def test_the_first_paint_waits_for_no_compiler(tmp_path):
 
 
 def test_the_first_compilation_shows_how_far_it_is(qtbot, open_window, small_file, monkeypatch):
-    from layerscope.desktop import worker as work
+    from layerscope.core import lineage
 
-    real = work.Run
+    real = lineage.Run
 
     def slow(experiment, data=None, **named):
         for done in range(5):
@@ -117,7 +117,7 @@ def test_the_first_compilation_shows_how_far_it_is(qtbot, open_window, small_fil
 
         time.sleep(0.08)
 
-    monkeypatch.setattr(work, "Run", slow)
+    monkeypatch.setattr(lineage, "Run", slow)
     window = open_window(str(small_file))
     seen = []
     window.session.state_changed.connect(lambda: seen.append(window.transport._status.text()))
@@ -207,7 +207,8 @@ def test_transport_says_where_training_stands(qtbot, window):
     session.forward("operation")
     session.forward("operation")
     qtbot.waitUntil(lambda: session.wire is not None and session.wire.done == 3, timeout=TIMEOUT)
-    assert window.transport._operation.text().startswith("forward · layer 1 Sigmoid  (3 of ")
+    said = window.transport._operation.text()
+    assert said == f"operation 3 of {session.wire.total}: output of layer 1 Sigmoid"
 
 
 def test_what_cannot_be_trained_is_not_offered(qtbot, window):

@@ -158,9 +158,13 @@ def test_the_numbers_at_the_axes_are_those_that_are_shown_live(kind):
     figure = figure_of(kind, "normal")
     written = {text for text, _size, _box in texts_of(render(figure, "svg"))}
     for plot in figure.plots:
+        if plot.pictures is not None:
+            continue  # they stand in place of axes
         few, many = frames(plot, 3, 3), frames(plot, 8, 8)
         assert few.x.limits == many.x.limits
         assert few.y.limits == many.y.limits
+        if plot.x.ticks == plot.y.ticks == ():
+            continue  # an image: its pixels have no numbers
         across = "x" if plot.y.ticks == () else "y"  # rows of text have no numbers beside them
         possible = {tick.text for count in range(2, 9) for tick in getattr(frames(plot, count, count), across).ticks}
         assert len(written & possible) >= 2

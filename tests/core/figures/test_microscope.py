@@ -18,7 +18,7 @@ from layerscope.core.diagnostics.pictures import (
 )
 from layerscope.core.figures.export import PRESETS, render
 from layerscope.core.figures.figure import FIGURES, Heatmap, Outline, Words
-from layerscope.core.figures.microscope import MicroscopeOptions, equation_pieces, sight_of
+from layerscope.core.figures.microscope import MicroscopeOptions, equation_pieces, moved, sight_of
 from layerscope.core.figures.scene import scene_of
 from layerscope.core.figures.writing import laid_out as written
 from layerscope.core.figures.writing import rows_of
@@ -115,6 +115,11 @@ def test_without_an_answer_the_figure_says_so(run):
     figure = KIND.build(scene, MicroscopeOptions())
     assert "looked" in figure.empty
     assert "looked" in KIND.explain(scene, MicroscopeOptions()).yours
+
+
+def test_behind_the_last_comes_the_first(run):
+    _figure, _said, sight = seen(run, operation=2, input=9)
+    assert (moved(sight, "input", 1), moved(sight, "input", -1), moved(sight, "sample", -1)) == (1, 8, 16)
 
 
 def test_lanes_are_chosen_by_name(run):

@@ -118,7 +118,7 @@ def test_ticks_are_round_numbers_within_the_range_that_do_not_overlap(view, figu
         assert len(places) >= 2
         low, high = area.span("x")
         apart = np.diff(places) / (high - low) * area.where.width()
-        widest = max(view._fonts.width(tick.text) for tick in area.frames["x"].ticks)
+        widest = max(view.fonts.width(tick.text) for tick in area.frames["x"].ticks)
         assert apart.min() > widest
 
 
@@ -318,10 +318,10 @@ def test_the_theme_follows_the_program(qapp, view, figure):
 
 def test_writing_grows_with_the_font(view, figure):
     view.draw(figure)
-    usual = view._fonts.size
+    usual = view.fonts.size
     assert usual >= 12
     view.setFont(QFont(view.font().family(), 24))
-    assert view._fonts.size > 1.5 * usual
+    assert view.fonts.size > 1.5 * usual
     assert view.thickness > 1.0
     pixels(view)
 
@@ -363,7 +363,7 @@ def test_names_of_moments_stand_below_a_level_rule_that_would_cross_them(view):
     assert view._top_of_names(area) == area.where.top()
     view.draw(line_figure(line, moment, Rule(3.95, "muted", "guessing"), y=scale))
     area = view.areas[0]
-    assert area.where.top() < view._top_of_names(area) < area.where.top() + 2 * view._fonts.height
+    assert area.where.top() < view._top_of_names(area) < area.where.top() + 2 * view.fonts.height
 
 
 def bars(says):

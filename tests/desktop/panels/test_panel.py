@@ -4,9 +4,11 @@ import csv
 import gettext
 import io
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import pytest
+from experiments import act, dense, experiment
 from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
@@ -16,6 +18,8 @@ from scenes import scene
 from layerscope.core.engine.precision import COUNT_COLUMNS
 from layerscope.core.fields import describe
 from layerscope.core.figures.figure import FIGURES
+from layerscope.core.figures.scene import scene_of
+from layerscope.core.run import Run
 from layerscope.core.text import use_translations
 from layerscope.desktop.panels import PANELS, panels
 from layerscope.desktop.panels.base import Panel
@@ -43,8 +47,26 @@ def shown(qtbot, made):
 
 def show(qtbot, panel, case):
     builds = panel.builds
-    panel.session.show_scene(scene(case))
+    shown = scene(case)
+    needs = panel.kind.needs(panel.options)
+    if case == "normal" and needs and any(lane.study(study) is None for lane in shown.lanes for study in needs):
+        shown = answered(panel.kind.name)
+    panel.session.show_scene(shown)
     qtbot.waitUntil(lambda: panel.builds > builds)
+
+
+@lru_cache(maxsize=1)
+def trained():
+    run = Run(experiment(dense(8), act("tanh"), {"kind": "dropout", "rate": 0.2}, dense(10)))
+    run.advance(39)
+    return run
+
+
+@lru_cache(maxsize=16)
+def answered(name):
+    """A scene of a real run with all that a figure asks for."""
+    kind = FIGURES[name]
+    return scene_of([("A", "", trained())], studies=kind.needs(kind.options()))
 
 
 def entry(panel, text):
