@@ -47,7 +47,7 @@ class AutopsyPanel(Panel):
             self._offered = offers
             for button in self.buttons:
                 self._row.removeWidget(button)
-                button.hide()
+                button.setParent(None)
                 button.deleteLater()
             self.buttons = [TryButton(proposal, whole=True) for _lane, proposal in offers]
             for place, (button, (lane, proposal)) in enumerate(zip(self.buttons, offers, strict=True)):
@@ -84,3 +84,7 @@ class AutopsyPanel(Panel):
         refused = self.session.try_proposal(proposal, AGAINST, lane)
         if refused:
             self.say(_("Not tried: {reason}").format(reason=refused), "warning")
+
+    def retranslate(self) -> None:
+        self._offered = ()
+        super().retranslate()

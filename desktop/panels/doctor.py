@@ -77,6 +77,7 @@ def _link(does: Callable[[], None], tip: str = "") -> QToolButton:
     button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     button.setCursor(Qt.CursorShape.PointingHandCursor)
     button.setToolTip(tip)
+    button.setAccessibleName(tip)
     button.clicked.connect(lambda _checked=False: does())
     return button
 
@@ -472,7 +473,10 @@ class DoctorPanel(Panel):
         if not said:
             return ""
         count = sum(len(one.diagnosis.findings) for one in said)
-        words = ngettext("{count} finding", "{count} findings", count).format(count=count) if count else _("no finding")
+        words = ngettext("{count} finding", "{count} findings", count).format(count=count)
+        if not count:
+            rules = sum(rule.active for rule in said[0].rules)
+            words = ngettext("{rules} rule, nothing found", "{rules} rules, nothing found", rules).format(rules=rules)
         return f"{words} · " + _("step {step}").format(step=f"{max(one.diagnosis.step for one in said):,}")
 
     _said = ""
@@ -494,9 +498,11 @@ class DoctorPanel(Panel):
 
     def retranslate(self) -> None:
         super().retranslate()
-        if self.sections:
-            while self.sections:
-                _clear(self._list, self.sections.pop())
+        while self.sections:
+            gone = self.sections.pop()
+            _clear(self._list, gone)
+            gone.setParent(None)
+        if self.builds:
             self.refresh()
 
     def changeEvent(self, event: QEvent) -> None:

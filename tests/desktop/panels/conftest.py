@@ -41,6 +41,7 @@ class StillSession(QObject):
 
     def show_scene(self, scene):
         self.scene = scene
+        self.lanes = tuple(SimpleNamespace(name=lane.name, experiment=lane.setup, origin=None) for lane in scene.lanes)
         self.end = max((int(lane.view.steps[-1]) for lane in scene.lanes if len(lane.view)), default=0)
         self.scene_changed.emit()
 

@@ -87,13 +87,13 @@ def test_every_figure_has_a_panel_in_the_same_order():
 
 
 def test_a_panel_shows_what_the_session_shows(qtbot, panel):
-    assert panel.view.figure.empty
+    assert panel.figure.empty
     show(qtbot, panel, "normal")
-    assert not panel.view.figure.empty
-    assert panel.view.figure.stamp["step"] == "39"
-    assert panel._subtitle.text() == panel.view.figure.subtitle
+    assert not panel.figure.empty
+    assert panel.figure.stamp["step"] == "39"
+    assert panel._subtitle.text() == panel.figure.subtitle
     show(qtbot, panel, "nothing")
-    assert panel.view.figure.empty
+    assert panel.figure.empty
 
 
 def test_many_changes_within_a_frame_are_one_build(qtbot, gradients):
@@ -305,7 +305,7 @@ def test_every_word_is_translated_while_running(qtbot, panel):
 
 
 # Panels in which one can do more than look; all others are a name.
-ACTIVE = {"doctor", "histograms", "microscope"}
+ACTIVE = {"autopsy", "doctor", "histograms", "microscope"}
 
 
 def test_a_panel_is_a_few_lines():
