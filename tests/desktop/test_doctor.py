@@ -1,4 +1,4 @@
-"""The doctor in the window: what is found is seen, tried in a lane of its own, and judged by set thresholds."""
+"""The doctor in the window: what it finds is seen, tried in a lane of its own, judged by thresholds that can be set."""
 
 from dataclasses import replace
 
