@@ -41,7 +41,7 @@ def test_lecture(qtbot, window, monkeypatch):
     norms = session.scene.lanes[0].view.at("gradient.norm", session.scene.step)[1:24:2]
     assert norms[0] < 1e-5 * norms[-1]
     # one click puts the cure beside it, from the same draws, up to the same step
-    next(chip for chip in window.lanes._chips if chip not in window.lanes.chips).click()
+    next(chip for chip in window.lanes._chips if chip not in (*window.lanes.chips, *window.lanes.findings)).click()
     qtbot.waitUntil(lambda: len(session.scene.lanes) == 2 and not session.catching_up, timeout=TIMEOUT)
     qtbot.waitUntil(lambda: session.position > 120 or not session.playing, timeout=TIMEOUT)
     session.pause()
