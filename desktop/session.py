@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QUndoStack
 
 from layerscope.core import editing
@@ -40,7 +40,8 @@ from .undo import Lanes, LanesEdit
 
 Unit = Literal["operation", "minibatch", "epoch"]
 MOST_LANES = len(NAMES)
-COLLECT_MILLISECONDS = 33  # thirty frames a second
+COLLECT_MILLISECONDS = 32  # thirty frames a second
+AGAIN_MILLISECONDS = 5  # while playing, when the worker has not posted the next frame yet
 NOTICE_MILLISECONDS = 6000  # for which the line about an edit is shown
 
 
@@ -156,6 +157,7 @@ class Session(QObject):
         self._closed = False
         self.worker = work.Worker(self)
         self._timer = QTimer(self)
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.setInterval(COLLECT_MILLISECONDS)
         self._timer.timeout.connect(self.collect)
         self._check_problems()
@@ -702,6 +704,10 @@ class Session(QObject):
             self._take(frame)
         if self._state() != state:
             self.state_changed.emit()
+        # A frame that is a little late is not a frame less.
+        wait = AGAIN_MILLISECONDS if self.playing and frame is None else COLLECT_MILLISECONDS
+        if self._timer.isActive() and self._timer.interval() != wait:
+            self._timer.setInterval(wait)
 
     def _state(self) -> tuple[Any, ...]:
         return (

@@ -235,6 +235,8 @@ class PlotArea:
             self.box.setGeometry(self.where)
         if self.box.viewRange() != [[left, right], [bottom, top]]:
             self.box.setRange(xRange=(left, right), yRange=(bottom, top), padding=0.0, disableAutoRange=False)
+            # Now, and not while it is being painted: that would ask for the whole plot to be painted once more.
+            self.box.updateMatrix()
         columns = max(16, int(self.where.width()))
         bounds = QRectF(left, bottom, right - left, top - bottom)
         paper = theme.color("panel")
