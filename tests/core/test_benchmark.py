@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from layerscope.core import cli
+from layerscope.core.benchmark import compare as compare_module
 from layerscope.core.benchmark.compare import Compared, Timed, compare, own_sides, peer_sides
 from layerscope.core.benchmark.side import Side, SideKind, Unavailable, serve
 from layerscope.core.benchmark.workloads import WORKLOADS, workload
@@ -67,7 +68,8 @@ def test_a_side_answers_line_by_line(capsys):
     assert all(answer["seconds"] >= 0 for answer in said[1:])
 
 
-def test_the_command_prints_and_writes(tmp_path, capsys):
+def test_the_command_prints_and_writes(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(compare_module.compare, "__defaults__", (1, (1,), 0.02, lambda _text: None))
     file = tmp_path / "speed.json"
     assert cli.main(["benchmark", "tiny", "--rounds", "1", "--out", str(file)]) == 0
     assert "ours, recording off" in capsys.readouterr().out

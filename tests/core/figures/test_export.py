@@ -33,6 +33,7 @@ from layerscope.core.figures.matplotlib_painter import _measured
 from layerscope.core.figures.scales import frames
 
 KINDS = FIGURES.names()
+USUAL = ("normal", "four lanes")
 SVG = "{http://www.w3.org/2000/svg}"
 BOLD = re.compile(r"font(-weight)?:[^;]*\b(700|bold)\b")  # and not a color that ends in 700
 
@@ -57,12 +58,16 @@ def texts_of(svg: bytes) -> list[tuple[str, float, tuple[float, float, float, fl
 
 
 def combinations(*others: tuple[str, ...]) -> list[object]:
-    """All of (case, kind, *others). Always run: every case with every kind, the others in turn; the rest is slow."""
+    """All of (case, kind, *others). Always run: the usual cases with every kind, of the others every second pair, each
+    with one of the rest in turn; everything else is slow.
+    """
     found: list[object] = []
     for number, (case, kind) in enumerate(itertools.product(CASES, KINDS)):
         for index, rest in enumerate(itertools.product(*others)):
             # the kinds of one case take turns, and so do the cases of one kind
-            turn = (number + number // len(KINDS)) % math.prod(map(len, others)) == index
+            row = number // len(KINDS)
+            turn = (number + row) % math.prod(map(len, others)) == index
+            turn &= case in USUAL or (number % len(KINDS) + row) % 2 == 0
             found.append(pytest.param(case, kind, *rest, marks=() if turn else pytest.mark.slow))
     return found
 
