@@ -936,10 +936,12 @@ class Worker(QThread):
         if self._is_behind(lane):
             return dict(lane.answers)
         here = run.step, run.row
+        # All of them together, in all lanes, may take their share of the time and no more.
+        costs = sum(cost for one in self._lanes if one is not None for _taken, cost, _place in one.studied.values())
         for study in self._wanted:
             now = time.perf_counter()
-            taken, cost, place = lane.studied.get(study, (-1e9, 0.0, (-1, -1)))
-            fresh = place == here or (not exact and now - taken < max(STUDY_SECONDS, cost / STUDY_SHARE))
+            taken, _cost, place = lane.studied.get(study, (-1e9, 0.0, (-1, -1)))
+            fresh = place == here or (not exact and now - taken < max(STUDY_SECONDS, costs / STUDY_SHARE))
             if fresh or study.demanded:
                 continue
             try:

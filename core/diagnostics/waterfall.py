@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from ..layers.base import Layer, Part
 from ..network import Plan
+from ..same import Same
 
 Array = NDArray[np.float64]
 Place = Literal["layer", "join", "split", "block"]
@@ -132,7 +133,7 @@ def falls(plan: Plan, layers: tuple[str, ...], rms: Array, shares: Array | None 
     layers   paths of a record; rms (layers,): gradient.rms of that step
     shares   (layers,) input_gradient.rms; None where the record has none: then every block is one step
     """
-    nodes = _tree(_Identity(plan), layers)
+    nodes = _tree(Same(plan), layers)
     if not nodes:
         return Falls((), np.zeros(0), np.zeros(0))
     levels = _logarithms(rms)
@@ -246,23 +247,10 @@ class _Node:
     alone: bool = False
 
 
-class _Identity:
-    """Makes a plan a key by which one it is: hashing all of its cards costs more than all of the rest."""
-
-    def __init__(self, plan: Plan):
-        self.plan = plan
-
-    def __hash__(self) -> int:
-        return id(self.plan)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Identity) and self.plan is other.plan
-
-
 @lru_cache(maxsize=64)
-def _tree(identity: _Identity, layers: tuple[str, ...]) -> tuple[_Node, ...]:
+def _tree(plan: Same[Plan], layers: tuple[str, ...]) -> tuple[_Node, ...]:
     """The layers of the main line with all that is inside of them, in data order."""
-    cards = {card.path: card for card in identity.plan.cards}
+    cards = {card.path: card for card in plan.thing.cards}
     places = {path: index for index, path in enumerate(layers) if path in cards}
 
     def node(path: str) -> _Node:

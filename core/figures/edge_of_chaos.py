@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..activations import ACTIVATIONS
 from ..fields import Described, about
 from ..network import Plan
+from ..same import Same
 from ..text import N_, _
 from ..theory.criticality import Chain, Standing, chain_of, cut, phase_map, present_weights, scales_at, usual
 from .figure import (
@@ -100,24 +101,13 @@ class _Read:
         return max(self.shown, key=lambda s: len(s.paths), default=None)
 
 
-class _Identity:
-    def __init__(self, plan: Plan):
-        self.plan = plan
-
-    def __hash__(self) -> int:
-        return id(self.plan)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Identity) and self.plan is other.plan
-
-
 @lru_cache(maxsize=64)
-def _chain(identity: _Identity) -> Chain:
-    return chain_of(identity.plan)
+def _chain(plan: Same[Plan]) -> Chain:
+    return chain_of(plan.thing)
 
 
 def _function(scene: Scene, options: EdgeOfChaosOptions) -> tuple[str, float] | None:
-    chains = [_chain(_Identity(lane.plan)) for lane in scene.lanes]
+    chains = [_chain(Same(lane.plan)) for lane in scene.lanes]
     most = usual(chains)
     if options.function == "auto":
         return most
@@ -130,7 +120,7 @@ def _function(scene: Scene, options: EdgeOfChaosOptions) -> tuple[str, float] | 
 def _read(scene: Scene, function: str, parameter: float) -> list[_Read]:
     found = []
     for lane in scene.lanes:
-        chain = _chain(_Identity(lane.plan))
+        chain = _chain(Same(lane.plan))
         shown = tuple(s for s in chain.standings if (s.function, s.parameter) == (function, parameter))
         shown = () if chain.obstacle else shown
         main = max(shown, key=lambda s: len(s.paths), default=None)
@@ -181,7 +171,7 @@ def build(scene: Scene, options: EdgeOfChaosOptions) -> Figure:
         return nothing(NAME, title, scene)
     wanted = _function(scene, options)
     if wanted is None:
-        reasons = {_chain(_Identity(lane.plan)).obstacle for lane in scene.lanes}
+        reasons = {_chain(Same(lane.plan)).obstacle for lane in scene.lanes}
         why = _("The theory of equal layers says nothing here: {why}.").format(why="; ".join(sorted(reasons)))
         return nothing(NAME, title, scene, why)
     function, parameter = wanted
@@ -376,7 +366,7 @@ def explain(scene: Scene, options: EdgeOfChaosOptions) -> Explanation:
 
 
 def _yours(lane: Lane, scene: Scene, options: EdgeOfChaosOptions) -> str:
-    chain = _chain(_Identity(lane.plan))
+    chain = _chain(Same(lane.plan))
     if chain.obstacle:
         return _("The theory of equal layers does not hold for this network: {why}.").format(why=chain.obstacle)
     said = [standing_text(at, chain.depth) for at in chain.standings]

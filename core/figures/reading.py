@@ -18,7 +18,9 @@ from ..diagnostics.doctor import Examination, examine
 from ..diagnostics.rules.base import Case, Rule, all_rules
 from ..fields import about
 from ..layers.activation import ActivationLayer
+from ..network import Plan
 from ..record import Detail, RecordView
+from ..same import Same
 from ..schedules.base import Schedule
 from ..schedules.range_test import RangeTest
 from ..schedules.warmup import Warmup
@@ -156,27 +158,14 @@ def places(lane: Lane, layers: Layers) -> tuple[Place, ...]:
     "main" has one for every layer with weights, so that networks with other functions or norms in between compare; it
     shows the output of the last activation function that follows, for that is what the next weights see.
     """
-    return _places(lane.view.layers, lane.view.kinds, _Identity(lane.plan), layers, _Identity(translations()))
-
-
-class _Identity:
-    """Makes a plan a key by which one it is: hashing all of its cards costs more than building a figure."""
-
-    def __init__(self, plan: Any):
-        self.plan = plan
-
-    def __hash__(self) -> int:
-        return id(self.plan)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Identity) and self.plan is other.plan
+    return _places(lane.view.layers, lane.view.kinds, Same(lane.plan), layers, Same(translations()))
 
 
 @lru_cache(maxsize=64)
 def _places(
-    paths: tuple[str, ...], kinds: tuple[str, ...], identity: _Identity, layers: Layers, _language: _Identity
+    paths: tuple[str, ...], kinds: tuple[str, ...], plan: Same[Plan], layers: Layers, _language: Same[Any]
 ) -> tuple[Place, ...]:
-    cards = {card.path: card for card in identity.plan.cards}
+    cards = {card.path: card for card in plan.thing.cards}
 
     def weights(index: int) -> bool:
         card = cards.get(paths[index])
@@ -201,7 +190,7 @@ def _places(
         shown = functions[-1] if functions else group[-1]
         last = number == len(groups) - 1
         found.append(Place(shown, group[0], _("out") if last else str(number + 1), title(shown)))
-    return tuple(found) if found else _places(paths, kinds, identity, "all")
+    return tuple(found) if found else _places(paths, kinds, plan, "all", _language)
 
 
 def layer_ticks(lanes: Iterable[tuple[Place, ...]]) -> tuple[tuple[float, str], ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import QPointF
 
 from layerscope.core.figures.figure import Axis, Boxes, Heatmap, Line, Pictures, Points
@@ -70,9 +71,10 @@ def said(axis: Axis, value: float) -> str:
     return f"{axis.label}: {text}" if axis.label else text
 
 
-def _on_line(area: PlotArea, line: Line, position: QPointF) -> tuple[float, Reading] | None:
-    axis = area.plot.right if line.axis == "right" and area.plot.right is not None else area.plot.y
-    x, y = area.frames["x"].places(line.x), area.heights(line)
+def _nearest(
+    area: PlotArea, x: NDArray[np.float64], y: NDArray[np.float64], position: QPointF, reach: float
+) -> tuple[int, float, QPointF] | None:
+    """(number, distance in pixels, where it is) of the point nearest to a position; x, y (n,): places on the axes."""
     (left, right), (bottom, top) = area.span("x"), area.span("y")
     across = area.where.left() + (x - left) / (right - left) * area.where.width()
     down = area.where.bottom() - (y - bottom) / (top - bottom) * area.where.height()
@@ -80,8 +82,18 @@ def _on_line(area: PlotArea, line: Line, position: QPointF) -> tuple[float, Read
     if not np.isfinite(distance).any():
         return None
     index = int(np.nanargmin(distance))
-    if distance[index] > REACH:
+    if distance[index] > reach:
         return None
+    return index, float(distance[index]), QPointF(across[index], down[index])
+
+
+def _on_line(area: PlotArea, line: Line, position: QPointF) -> tuple[float, Reading] | None:
+    axis = area.plot.right if line.axis == "right" and area.plot.right is not None else area.plot.y
+    x, y = area.frames["x"].places(line.x), area.heights(line)
+    near = _nearest(area, x, y, position, REACH)
+    if near is None:
+        return None
+    index, distance, at = near
     if line.says is not None:
         texts = list(line.says(index))
         if not texts:
@@ -90,28 +102,23 @@ def _on_line(area: PlotArea, line: Line, position: QPointF) -> tuple[float, Read
         texts = [line.label] if line.label else []
         texts += [said(area.plot.x, float(line.x[index])), said(axis, float(line.y[index]))]
     # A line that stands back is meant only when nothing else is near.
-    away = float(distance[index]) + (8.0 if line.faint else 0.0)
-    return away, Reading(tuple(texts), QPointF(across[index], down[index]), line.color)
+    away = distance + (8.0 if line.faint else 0.0)
+    return away, Reading(tuple(texts), at, line.color)
 
 
 def _on_points(area: PlotArea, points: Points, position: QPointF) -> tuple[float, Reading] | None:
     x, y = area.frames["x"].places(points.x), area.frames["y"].places(points.y)
-    (left, right), (bottom, top) = area.span("x"), area.span("y")
-    across = area.where.left() + (x - left) / (right - left) * area.where.width()
-    down = area.where.bottom() - (y - bottom) / (top - bottom) * area.where.height()
-    distance = np.hypot(across - position.x(), down - position.y())
-    if not np.isfinite(distance).any():
+    near = _nearest(area, x, y, position, NEAR)
+    if near is None:
         return None
-    index = int(np.nanargmin(distance))
-    if distance[index] > NEAR:
-        return None
+    index, distance, at = near
     texts = [points.label] if points.label else []
     texts += [said(area.plot.x, float(points.x[index])), said(area.plot.y, float(points.y[index]))]
     lines = tuple(texts if points.says is None else points.says(index))
     if not lines:
         return None
     # A point that is hit is meant, not the map that it stands on.
-    return 0.05 * float(distance[index]), Reading(lines, QPointF(across[index], down[index]), points.color)
+    return 0.05 * distance, Reading(lines, at, points.color)
 
 
 def _in_picture(area: PlotArea, pictures: Pictures, position: QPointF) -> tuple[float, Reading] | None:

@@ -1,14 +1,12 @@
 """PyTorch with Cockpit's economy set of instruments as a side of a comparison. Runs in a Python that has both."""
 
-import json
-import sys
-import time
 from importlib import metadata
 
 import torch
 from backpack import extend
 from cockpit import Cockpit
 from cockpit.utils.configuration import configuration
+from protocol import sample_count, serve
 
 FUNCTIONS = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}
 
@@ -32,7 +30,7 @@ def begin(told):
     optimizer = torch.optim.SGD(net.parameters(), lr=work["training"]["optimizer"]["learning_rate"])
     cockpit = Cockpit(net.parameters(), quantities=configuration("economy"))
     batch = work["batch"]
-    count = batch * max(4, 1024 // batch)
+    count = sample_count(batch)
     x_all, y_all = torch.randn(count, *work["inputs"]), torch.randint(0, work["classes"], (count,))
     place = 0
 
@@ -62,15 +60,5 @@ def begin(told):
     return {"version": f"{version} (PyTorch {torch.__version__})", "threads": torch.get_num_threads()}, take
 
 
-def main():
-    about, take = begin(json.loads(sys.stdin.readline()))
-    print(json.dumps(about), flush=True)
-    for line in sys.stdin:
-        steps = json.loads(line)["steps"]
-        started = time.perf_counter()
-        take(steps)
-        print(json.dumps({"seconds": time.perf_counter() - started}), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    serve(begin)

@@ -1,15 +1,13 @@
 """Keras as a side of a comparison, bare: `train_on_batch` over arrays in memory. Runs in a Python with Keras."""
 
-import json
 import os
-import sys
-import time
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+from protocol import minibatches, sample_count, serve
 
 
 def stack(x, layers):
@@ -52,7 +50,7 @@ def begin(told):
     clip = work["training"].get("clipping")
     options = {"global_clipnorm": clip["threshold"]} if clip else {}
     rate = optimizer["learning_rate"]
-    count = batch * max(4, 1024 // batch)
+    count = sample_count(batch)
     if work["training"].get("schedule"):
         rate = keras.optimizers.schedules.CosineDecay(rate, 1000 * (count // batch))
     net.compile(
@@ -63,13 +61,7 @@ def begin(told):
     x = draw.standard_normal((count, *inputs)).astype(np.float32)
     y = draw.integers(0, classes, count)
 
-    def batches():
-        while True:
-            order = draw.permutation(count)
-            for start in range(0, count, batch):
-                yield order[start : start + batch]
-
-    source = batches()
+    source = minibatches(count, batch, draw.permutation)
 
     def take(steps):
         for _ in range(steps):
@@ -80,15 +72,5 @@ def begin(told):
     return {"version": f"{keras.__version__} ({keras.backend.backend()})", "threads": told["threads"]}, take
 
 
-def main():
-    about, take = begin(json.loads(sys.stdin.readline()))
-    print(json.dumps(about), flush=True)
-    for line in sys.stdin:
-        steps = json.loads(line)["steps"]
-        started = time.perf_counter()
-        take(steps)
-        print(json.dumps({"seconds": time.perf_counter() - started}), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    serve(begin)

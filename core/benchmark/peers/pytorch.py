@@ -1,10 +1,7 @@
 """PyTorch eager as a side of a comparison, bare or with hooks that measure every layer. Runs where PyTorch is."""
 
-import json
-import sys
-import time
-
 import torch
+from protocol import minibatches, sample_count, serve
 
 FUNCTIONS = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}
 
@@ -71,7 +68,7 @@ def begin(told):
     images = len(inputs) == 3
     parts, _shape = modules(work["layers"], (inputs[2], inputs[0], inputs[1]) if images else inputs)
     net = torch.nn.Sequential(*([Channels()] if images else []), *parts)
-    count = batch * max(4, 1024 // batch)
+    count = sample_count(batch)
     x_all, y_all = torch.randn(count, *inputs), torch.randint(0, work["classes"], (count,))
     training = work["training"]
     rate = training["optimizer"]["learning_rate"]
@@ -123,13 +120,7 @@ def begin(told):
         if schedule is not None:
             schedule.step()
 
-    def batches():
-        while True:
-            order = torch.randperm(count)
-            for start in range(0, count, batch):
-                yield order[start : start + batch]
-
-    source = batches()
+    source = minibatches(count, batch, torch.randperm)
 
     def take(steps):
         for _ in range(steps):
@@ -139,15 +130,5 @@ def begin(told):
     return {"version": torch.__version__, "threads": torch.get_num_threads()}, take
 
 
-def main():
-    about, take = begin(json.loads(sys.stdin.readline()))
-    print(json.dumps(about), flush=True)
-    for line in sys.stdin:
-        steps = json.loads(line)["steps"]
-        started = time.perf_counter()
-        take(steps)
-        print(json.dumps({"seconds": time.perf_counter() - started}), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    serve(begin)

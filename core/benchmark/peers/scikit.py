@@ -1,12 +1,10 @@
 """scikit-learn's MLP as a side of a comparison: `partial_fit`, minibatch by minibatch. Runs in a Python that has it."""
 
-import json
-import sys
-import time
 import warnings
 
 import numpy as np
 import sklearn
+from protocol import minibatches, sample_count, serve
 from sklearn.neural_network import MLPClassifier
 
 
@@ -29,19 +27,13 @@ def begin(told):
         batch_size=work["batch"],
     )
     batch, classes = work["batch"], np.arange(work["classes"])
-    count = batch * max(4, 1024 // batch)
+    count = sample_count(batch)
     draw = np.random.default_rng(0)
     x = draw.standard_normal((count, *work["inputs"])).astype(np.float32)
     y = draw.integers(0, work["classes"], count)
     net.partial_fit(x[:batch], y[:batch], classes=classes)
 
-    def batches():
-        while True:
-            order = draw.permutation(count)
-            for start in range(0, count, batch):
-                yield order[start : start + batch]
-
-    source = batches()
+    source = minibatches(count, batch, draw.permutation)
 
     def take(steps):
         for _ in range(steps):
@@ -52,15 +44,5 @@ def begin(told):
     return {"version": sklearn.__version__, "threads": told["threads"]}, take
 
 
-def main():
-    about, take = begin(json.loads(sys.stdin.readline()))
-    print(json.dumps(about), flush=True)
-    for line in sys.stdin:
-        steps = json.loads(line)["steps"]
-        started = time.perf_counter()
-        take(steps)
-        print(json.dumps({"seconds": time.perf_counter() - started}), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    serve(begin)

@@ -461,6 +461,15 @@ def factor_per_layer(sizes: Array) -> Array:
     return np.asarray(factors)
 
 
+def evidence_of_gradients(slope: Slope, factor: float, total: float, below: bool) -> tuple[Evidence, Evidence]:
+    """How the gradient changes with depth, beside the thresholds of its factor per layer and of the whole."""
+    words = _("gradient norm of the first hidden layer by the last one’s")
+    return (
+        Evidence(_("gradient norm, factor per layer"), slope.factor, factor, below=below, factor=True),
+        Evidence(words, slope.total, total, "gradient.norm", below=below),
+    )
+
+
 def limiting(evidence: Sequence[Evidence]) -> Evidence:
     """Of several numbers that must all be beyond their thresholds, the one that is least so."""
     return min(evidence, key=lambda each: each.excess if math.isfinite(each.excess) else math.inf)

@@ -13,7 +13,18 @@ from ...network import Plan
 from ...text import N_, _
 from ..proposal import Proposal
 from ..remedies import learning_rate, normalization, normalized_blocks, spread_off, suited_weights
-from .base import FEWEST, Case, Evidence, Finding, Rule, Slope, in_short, limiting, sustained
+from .base import (
+    FEWEST,
+    Case,
+    Evidence,
+    Finding,
+    Rule,
+    Slope,
+    evidence_of_gradients,
+    in_short,
+    limiting,
+    sustained,
+)
 
 
 @Rule.registry.add("exploding")
@@ -75,11 +86,7 @@ class Exploding(Rule, frozen=True, kw_only=True, tag="exploding"):
         return limiting(self._evidence(slope)) if slope is not None else None
 
     def _evidence(self, slope: Slope) -> tuple[Evidence, Evidence]:
-        total = _("gradient norm of the first hidden layer by the last one’s")
-        return (
-            Evidence(_("gradient norm, factor per layer"), slope.factor, self.warn, below=False, factor=True),
-            Evidence(total, slope.total, self.most_total, "gradient.norm", below=False),
-        )
+        return evidence_of_gradients(slope, self.warn, self.most_total, below=False)
 
     def slopes(self, quantity: str, layers: int) -> tuple[tuple[float, str], ...]:
         if quantity != "gradient.norm" or layers < FEWEST:

@@ -11,7 +11,18 @@ from ...network import Plan
 from ...text import N_, _
 from ..proposal import Proposal, settings_named
 from ..remedies import FLAT, learning_rate, normalization, spread_off, suited_weights
-from .base import FEWEST, Case, Evidence, Finding, Rule, Slope, in_short, limiting, sustained
+from .base import (
+    FEWEST,
+    Case,
+    Evidence,
+    Finding,
+    Rule,
+    Slope,
+    evidence_of_gradients,
+    in_short,
+    limiting,
+    sustained,
+)
 
 ALARMING_TOTAL = 1e-3  # first by last gradient; AutoTrainer (Zhang et al. 2021), β1
 
@@ -81,11 +92,7 @@ class Vanishing(Rule, frozen=True, kw_only=True, tag="vanishing"):
         return limiting(self._evidence(slope)) if slope is not None else None
 
     def _evidence(self, slope: Slope) -> tuple[Evidence, Evidence]:
-        total = _("gradient norm of the first hidden layer by the last one’s")
-        return (
-            Evidence(_("gradient norm, factor per layer"), slope.factor, self.warn, below=True, factor=True),
-            Evidence(total, slope.total, self.least_total, "gradient.norm", below=True),
-        )
+        return evidence_of_gradients(slope, self.warn, self.least_total, below=True)
 
     def slopes(self, quantity: str, layers: int) -> tuple[tuple[float, str], ...]:
         if quantity != "gradient.norm" or layers < FEWEST:

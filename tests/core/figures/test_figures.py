@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gettext
 import math
 from dataclasses import replace
 
@@ -22,6 +23,7 @@ from layerscope.core.figures.quantities import recorded
 from layerscope.core.figures.reading import moment_at, percent_text, places, ranges_text
 from layerscope.core.figures.scales import frames
 from layerscope.core.run import Run
+from layerscope.core.text import use_translations
 
 KINDS = FIGURES.names()
 LANES = Lanes()
@@ -444,3 +446,24 @@ def test_theory_that_knows_one_layer_alone_draws_no_line():
         for line in marks(figure("gradients", replace(shown, lanes=(replace(lane, predictions=alone),))), Line)
     ]
     assert "theory" not in labels
+
+
+def test_layers_without_any_weights_have_their_places_too():
+    lane = scene("normal").lanes[0]
+    bare = replace(lane, view=replace(lane.view, layers=("1", "3"), kinds=("activation", "activation")))
+    assert [place.text for place in places(bare, "main")] == [place.text for place in places(bare, "all")] == ["1", "2"]
+
+
+def test_names_of_layers_follow_the_language():
+    class Brackets(gettext.NullTranslations):
+        def gettext(self, message):
+            return f"⟦{message}⟧"
+
+    lane = scene("normal").lanes[0]
+    before = [place.title for place in places(lane, "all")]
+    use_translations(Brackets())
+    try:
+        assert all("⟦" in place.title for place in places(lane, "all"))
+    finally:
+        use_translations(gettext.NullTranslations())
+    assert [place.title for place in places(lane, "all")] == before
