@@ -316,6 +316,9 @@ class Signal:
     drift, grip, backward_log_variance   the deviation of ln(backward) is drift d' + grip e' + chance of that variance
     cross       covariance of the chance in ln(backward) with e
     edges       variances of mean - std and of mean + std, where that is not all due to d and e
+    apart       of the functions before: how far their values in two samples come apart, by how steep they are, and what
+                their slopes have in common, (E[f^2] - E[f f']) / (variance E[s^2]) and E[s s'] / E[s^2] for values f, f'
+                and slopes s, s'; None where it is not known. Batch normalization of few samples asks for it.
     why         why theory has nothing to say, a sentence; "" where it has, or where the layer before is the reason
     """
 
@@ -337,6 +340,7 @@ class Signal:
     backward_log_variance: float = 0.0
     cross: float = 0.0
     edges: tuple[float, float] | None = None
+    apart: tuple[float, float] | None = None
     inside: tuple[Inner, ...] = field(default=())
     why: str = ""
 
@@ -472,6 +476,7 @@ class Signal:
             backward_log_variance=2.0 / (self.width if units_back is None else units_back)
             + (self.own if fitted else 0.0),
             edges=(edge, edge),
+            apart=self.apart,
         )
 
     def through_function(self, activation: Activation, parameter: float = 0.0) -> Signal:
@@ -492,14 +497,18 @@ class Signal:
         now = moments(law.functions, law.mean, law.variance)
         before = moments(self.law.functions, law.mean, law.variance)
         units = self.independent
+        # Nobody asks what samples share where nothing is known of it.
+        shared, slopes = math.nan, math.nan
+        if not math.isnan(law.shared):
+            shared, slopes = pair_moments(law.functions, law.mean, law.variance, law.correlation)
+        steepness = law.variance * now.slope_square
+        apart = ((now.second - shared) / steepness, slopes / now.slope_square) if steepness > 0.0 else None
         signal = Signal(
             width=self.width,
             mean=now.mean,
             second_moment=now.second,
-            # Nobody asks what samples share where nothing is known of it.
-            shared=math.nan
-            if math.isnan(law.shared)
-            else pair_moments(law.functions, law.mean, law.variance, law.correlation)[0],
+            shared=shared,
+            apart=apart,
             law=law,
             backward=now.slope_square / before.slope_square if before.slope_square != 0.0 else 0.0,
             response=now.elasticity,
@@ -536,16 +545,25 @@ class Signal:
         places   of an image, over which it averages too
 
         Yang et al. 2019: the gradient's mean square grows by E[f'^2] / Var(f) per layer, pi / (pi - 1) for ReLU, where
-        B = samples * places is large. Else it grows faster, in a linear network by (B - 2) / (B - 3): two directions of
-        B are taken out of the gradient, and the mean of 1 / variance is that of a chi-square number of B - 1 degrees of
-        freedom. With ReLU that is true within 2 % for B >= 8. There is no such mean for B <= 3.
+        B = samples * places is large. Else it grows faster (equation 25), in a linear network by (B - 2) / (B - 3): two
+        directions of B are taken out of the gradient, and the mean of 1 / variance is that of a chi-square number of
+        B - 1 degrees of freedom. Exact for ReLU; other functions see a batch as normal numbers that it is not quite.
+        There is no such mean for B <= 3. Behind it the samples add up to zero: any two have -1 / (B - 1) in common.
         """
         variance = self.second_moment - self.shared
-        signal = self._normalized(variance if math.isnan(variance) else max(variance, 0.0), epsilon, shared=0.0)
+        variance = variance if math.isnan(variance) else max(variance, 0.0)
         if self.samples is None:
-            return signal
+            return self._normalized(variance, epsilon, shared=0.0)
         count = self.samples * places
-        return signal.with_backward(signal.backward * (count - 2) / (count - 3) if count > 3 else math.nan)
+        if count < 2:
+            return self._normalized(0.0, epsilon, shared=0.0).with_backward(math.nan)
+        signal = self._normalized((1.0 - 1.0 / count) * variance, epsilon, shared=0.0)
+        signal = signal.sharing(-signal.second_moment / (count - 1))
+        if count <= 3:
+            return signal.with_backward(math.nan)
+        apart, alike = self.apart if self.apart is not None else (count / (count - 1), 1.0)
+        lost = (count - 1) * (count - 1 + alike - apart) / (count * (count - 3))
+        return signal.with_backward(signal.backward * lost)
 
     def through_layer_norm(self, epsilon: float = 0.0) -> Signal:
         """Behind layer normalization: mean 0 and variance 1 over the units of each sample."""
@@ -620,6 +638,10 @@ class Signal:
     def with_backward(self, backward: float) -> Signal:
         """The same signal behind a layer that passes the gradient on with another factor."""
         return replace(self, backward=backward)
+
+    def sharing(self, shared: float) -> Signal:
+        """The same signal, of which two different samples have so much in common, see `shared`."""
+        return replace(self, shared=shared, law=replace(self.law, shared=shared))
 
     def unchanged(self) -> Signal:
         """Behind a layer that only gives the numbers another shape."""
