@@ -317,8 +317,8 @@ class Signal:
     cross       covariance of the chance in ln(backward) with e
     edges       variances of mean - std and of mean + std, where that is not all due to d and e
     apart       of the functions before: how far their values in two samples come apart, by how steep they are, and what
-                their slopes have in common, (E[f^2] - E[f f']) / (variance E[s^2]) and E[s s'] / E[s^2] for values f, f'
-                and slopes s, s'; None where it is not known. Batch normalization of few samples asks for it.
+                their slopes have in common: (E[f^2] - E[f f']) / (variance E[s^2]) and E[s s'] / E[s^2] for values f,
+                f' and slopes s, s'; None where it is not known. Batch normalization of few samples asks for it.
     why         why theory has nothing to say, a sentence; "" where it has, or where the layer before is the reason
     """
 
