@@ -9,6 +9,9 @@ from layerscope.core.text import _
 
 from . import theme
 from .labels import set_state
+from .try_button import ShrinkingButton, explained
+
+WIDEST = 420  # pixels for what could be tried; the sentence before it needs room too
 
 
 class MessageBar(QFrame):
@@ -33,8 +36,8 @@ class MessageBar(QFrame):
         self.button.setProperty("kind", "quiet")
         self.button.clicked.connect(self.pressed)
         self.button.hide()
-        self.trial = QToolButton()
-        self.trial.setProperty("kind", "quiet")
+        self.trial = ShrinkingButton()
+        self.trial.setMaximumWidth(WIDEST)
         self.trial.clicked.connect(self.tried)
         self.trial.hide()
         row.addWidget(self.trial, 0, Qt.AlignmentFlag.AlignTop)
@@ -64,7 +67,7 @@ class MessageBar(QFrame):
         self.button.setText(button)
         self.button.setVisible(bool(button))
         self.trial.setText(_("Try: {proposal}").format(proposal=trial) if trial else "")
-        self.trial.setToolTip(_("A new lane with this change, from the same draws, in lockstep with the others"))
+        self.trial.setToolTip(explained(trial))
         self.trial.setVisible(bool(trial))
         set_state(self._text, "state", "warning" if warning else "")
         self._cross.setToolTip(_("Hide this"))

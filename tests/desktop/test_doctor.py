@@ -6,6 +6,7 @@ import pytest
 from experiments import act, dense, experiment
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from layerscope.core.diagnostics.doctor import Diagnosis, Examination
 from layerscope.core.diagnostics.proposal import Proposal
@@ -17,6 +18,7 @@ from layerscope.desktop.app import make_window
 from layerscope.desktop.dialogs.thresholds import ThresholdsDialog
 from layerscope.desktop.thresholds import from_text, to_text, with_rule, with_threshold
 from layerscope.desktop.trials import Steady, Trial, verdict
+from layerscope.desktop.try_button import TryButton
 
 TIMEOUT = 60_000
 
@@ -191,3 +193,14 @@ def test_charts_draw_the_thresholds_of_the_scene(window):
     others = tuple(with_threshold(one, "active", False) for one in session.rules)
     session.set_rules(others)
     assert thresholds(session.scene, "activation.saturated_fraction") == ()
+
+
+def test_a_long_proposal_leaves_room_for_what_stands_beside_it(qtbot):
+    row = QWidget()
+    qtbot.addWidget(row)
+    layout = QHBoxLayout(row)
+    button = TryButton(Proposal("put a batch norm behind every layer with weights " * 4, ()), whole=True)
+    layout.addWidget(button)
+    assert button.sizeHint().width() > 900
+    assert row.minimumSizeHint().width() < 200
+    assert button.accessibleName().endswith("weights ")  # who cannot see it hears all of it
