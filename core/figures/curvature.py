@@ -31,7 +31,18 @@ from .figure import (
     Scene,
     Table,
 )
-from .reading import columns, cue_of, factor_text, lane_prefix, lane_title, nothing, per_lane, remark, stamp
+from .reading import (
+    columns,
+    cue_of,
+    factor_text,
+    is_present,
+    lane_prefix,
+    lane_title,
+    nothing,
+    per_lane,
+    remark,
+    stamp,
+)
 from .scales import number_text
 
 Array = NDArray[np.float64]
@@ -210,7 +221,7 @@ def _subtitle(scene: Scene, found: Sequence[_Read]) -> str:
             text += _(", edge {edge}").format(edge=number_text(float(answer.edges[-1]), 3))
         said.append(lane_prefix(read.lane, scene) + text)
     said.append(_("step {step}").format(step=number_text(found[0].step, 9)))
-    if any(read.step != scene.step for read in found):
+    if not all(is_present(read.step, scene) for read in found):
         said[-1] += " " + _("(not the present one)")
     return " · ".join(said)
 

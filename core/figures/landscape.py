@@ -38,7 +38,7 @@ from .figure import (
     Scene,
     Table,
 )
-from .reading import columns, cue_of, lane_title, nothing, per_lane, percent_text, remark, stamp
+from .reading import columns, cue_of, is_present, lane_title, nothing, per_lane, percent_text, remark, stamp
 from .scales import number_text
 
 Array = NDArray[np.float64]
@@ -123,7 +123,7 @@ def _subtitle(scene: Scene, found: Sequence[tuple[Lane, int, Landscape]]) -> str
     ]
     steps = sorted({step for _lane, step, _land in found})
     said.append(_("step {step}").format(step=", ".join(number_text(step, 9) for step in steps)))
-    if any(step != scene.step for step in steps):
+    if not all(is_present(step, scene) for step in steps):
         said[-1] += " " + _("(not the present one)")
     return " · ".join(said)
 

@@ -317,6 +317,13 @@ def step_text(scene: Scene) -> str:
     return _("step {step}").format(step=number_text(scene.step, 9))
 
 
+def is_present(step: int, scene: Scene) -> bool:
+    """Whether weights after so many updates are those of the moment shown: those that its step begins with, or, where
+    the last recorded step is shown, those that it left behind.
+    """
+    return step in (scene.step, scene.step + 1)
+
+
 def ranges_text(texts: Sequence[str], chosen: NDArray[np.bool_]) -> str:
     """The chosen ones of some names in a row, in short: "1–3, 5, out"."""
     parts: list[str] = []

@@ -126,6 +126,8 @@ def test_an_answer_from_another_step_is_said_to_be_one(name):
     scene, options = scene_for(name, toy(*PLAIN))
     later = replace(scene, step=scene.step + 5)
     assert "not the present one" not in FIGURES[name].build(scene, options).subtitle
+    last = replace(scene, step=scene.step - 1)  # of a finished run: the step that left these weights behind
+    assert "not the present one" not in FIGURES[name].build(last, options).subtitle
     assert "step 130 (not the present one)" in FIGURES[name].build(later, options).subtitle
 
 
