@@ -13,6 +13,7 @@ from layerscope.core.errors import InputError
 from layerscope.core.figures.figure import FIGURES
 from layerscope.core.figures.reading import moment_at
 from layerscope.core.figures.scene import lane_from_folder, predictions_for, scene_from_folder, scene_of
+from layerscope.core.record import npz
 from layerscope.core.run import Run
 
 
@@ -84,3 +85,29 @@ def test_a_folder_gives_the_figures_of_its_run(run, tmp_path):
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"record\.npz"):
         lane_from_folder(tmp_path)
+
+
+def test_a_run_comes_back_from_its_folder_at_any_step(tmp_path):
+    made = Run(experiment(dense(8), act("tanh"), dense(10), optimizer={"kind": "momentum", "learning_rate": 0.1}))
+    made.advance(12)
+    made.set_live("training.optimizer.learning_rate", 0.01)
+    made.advance(13)
+    results.save(made, tmp_path, 1.0, "steps")
+    for step, whole in ((None, False), (None, True), (25, False), (18, False), (5, True)):
+        found = results.run_at(tmp_path, step, whole)
+        made.seek(25 if step is None else step)
+        assert found.step == made.step
+        for name, values in made.parameters().items():
+            np.testing.assert_array_equal(found.parameters()[name], values)
+    made.seek(25)
+    assert results.run_at(tmp_path, None, True).machine.kept.tobytes() == made.machine.kept.tobytes()
+
+
+def test_weights_of_another_network_are_not_taken_for_those_of_the_run(tmp_path):
+    made = Run(experiment(dense(8), act("tanh"), dense(10)))
+    made.advance(7)
+    results.save(made, tmp_path, 1.0, "steps")
+    other = Run(experiment(dense(9), act("tanh"), dense(10)))
+    (tmp_path / "weights.npz").write_bytes(npz(other.parameters()))
+    found = results.run_at(tmp_path)
+    np.testing.assert_array_equal(found.parameters()["0.weight"], made.parameters()["0.weight"])
